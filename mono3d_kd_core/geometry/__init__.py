@@ -1,0 +1,1 @@
+"""Cameras, rigid transforms and boxes. Frames follow REP-103."""

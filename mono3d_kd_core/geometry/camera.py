@@ -1,0 +1,103 @@
+"""A camera: intrinsics and distortion that follow every crop, resize and flip."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mono3d_kd_core.errors import CalibrationError
+from mono3d_kd_core.geometry.rigid import Matrix
+
+Distortion = Literal["none", "plumb_bob", "rational_polynomial", "equidistant"]
+COEFFICIENTS: dict[str, tuple[int, ...]] = {
+    "none": (0,), "plumb_bob": (4, 5), "rational_polynomial": (8, 12, 14), "equidistant": (4,)
+}  # fmt: skip
+"""How many coefficients each distortion model may have (sensor_msgs/distortion_models, OpenCV order)."""
+
+
+@dataclass(frozen=True)
+class CameraModel:
+    """A calibrated camera, in the terms of sensor_msgs/CameraInfo.
+
+    width, height in pixels; K (3,3) intrinsics of the raw image; D (n,) coefficients of `distortion`; R (3,3)
+    rectification rotation; P (3,4) projection of the rectified image, whose last column is an offset of the optical centre
+    (KITTI's P2, a stereo right camera). `rectified` says which of the two images this model describes: then pixels follow
+    P (R x), else K and D. Pixel (0, 0) is the centre of the top left pixel. Points are in the optical frame, metres.
+    """
+
+    width: int
+    height: int
+    K: Matrix
+    distortion: Distortion = "none"
+    D: Matrix = field(default_factory=lambda: np.zeros(0))
+    R: Matrix = field(default_factory=lambda: np.eye(3))
+    P: Matrix = field(default_factory=lambda: np.zeros((3, 4)))
+    rectified: bool = False
+
+    def __post_init__(self) -> None:
+        for name, shape in (("K", (3, 3)), ("R", (3, 3)), ("P", (3, 4)), ("D", (-1,))):
+            object.__setattr__(self, name, np.asarray(getattr(self, name), np.float64).reshape(shape))
+        if self.distortion not in COEFFICIENTS:
+            known = ", ".join(COEFFICIENTS)
+            raise CalibrationError(f'unknown distortion model "{self.distortion}"; known are {known}')
+        if len(self.D) not in COEFFICIENTS[self.distortion]:
+            expected = " or ".join(map(str, COEFFICIENTS[self.distortion]))
+            raise CalibrationError(f"distortion model {self.distortion}: D has {len(self.D)} numbers, expected {expected}")
+        if not self.P.any():
+            object.__setattr__(self, "P", np.column_stack([self.K, np.zeros(3)]))
+        if not (self.width > 0 and self.height > 0):
+            raise CalibrationError(f"the camera's resolution is {self.width}x{self.height}")
+        if not (self.intrinsics[0, 0] > 0 and self.intrinsics[1, 1] > 0):
+            raise CalibrationError("the camera is not calibrated: fx or fy is zero or negative")
+
+    @classmethod
+    def pinhole(cls, width: int, height: int, fx: float, fy: float, cx: float, cy: float) -> CameraModel:
+        """Return an ideal (rectified) camera."""
+        return cls(width, height, np.array([[fx, 0, cx], [0, fy, cy], [0, 0, 1.0]]), rectified=True)
+
+    @classmethod
+    def from_projection(cls, width: int, height: int, P: Matrix) -> CameraModel:
+        """Return the rectified camera of a (3,4) projection such as KITTI's P2."""
+        P = np.asarray(P, np.float64).reshape(3, 4)
+        return cls(width, height, P[:, :3], P=P, rectified=True)
+
+    @property
+    def intrinsics(self) -> Matrix:
+        """The (3,3) matrix in force: of P when rectified, K otherwise."""
+        return self.P[:, :3] if self.rectified else self.K
+
+    @property
+    def offset(self) -> Matrix:
+        """What is added to a point (after R) before projecting, (3,) metres: K^-1 of P's last column when rectified."""
+        return np.asarray(np.linalg.solve(self.P[:, :3], self.P[:, 3])) if self.rectified else np.zeros(3)
+
+    def project(self, points: NDArray[np.floating]) -> tuple[Matrix, NDArray[np.bool_]]:
+        """Project points (N,3) of the optical frame.
+
+        Returns pixels (N,2) and a mask (N,): in front of the camera, inside the field where the distortion model is
+        one-to-one, and inside the image. Pixels of points behind the camera are NaN.
+        """
+        raise NotImplementedError
+
+    def unproject(self, uv: NDArray[np.floating], depth: NDArray[np.floating]) -> Matrix:
+        """Return the points (N,3) of the optical frame that lie at pixels (N,2) with depths (N,) along +z, metres.
+
+        Depth is z after R and offset, i.e. in the frame of the image plane (KITTI: z of the camera that took the image).
+        """
+        raise NotImplementedError
+
+    def _changed(self, width: int, height: int, A: Matrix) -> CameraModel:
+        """Apply a (3,3) affine map of the pixel plane to K and P."""
+        return replace(self, width=width, height=height, K=A @ self.K, P=A @ self.P)
+
+    def resized(self, width: int, height: int) -> CameraModel:
+        """Return the camera of the image resized to width x height (pixel centres at integers, as cv2.resize)."""
+        sx, sy = width / self.width, height / self.height
+        return self._changed(width, height, np.array([[sx, 0, (sx - 1) / 2], [0, sy, (sy - 1) / 2], [0, 0, 1]]))
+
+    def cropped(self, x: int, y: int, width: int, height: int) -> CameraModel:
+        """Return the camera of the window whose top left pixel is (x, y); the window may reach outside (padding)."""
+        return self._changed(width, height, np.array([[1, 0, -x], [0, 1, -y], [0, 0, 1.0]]))

@@ -1,0 +1,1 @@
+"""Drives in and out: KITTI folders, bags, rig files, synchronisation."""

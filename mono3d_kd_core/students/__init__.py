@@ -1,0 +1,1 @@
+"""Camera-only 3D detectors."""

@@ -1,0 +1,1 @@
+"""LiDAR detectors that label what the camera student learns."""

@@ -1,0 +1,1 @@
+"""Recipes, data modules and Lightning modules."""
