@@ -1,0 +1,63 @@
+"""What every test may ask for: the real recordings beside the checkout, and a ROS graph of its own."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TextIO
+
+import pytest
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+SHARED_DATA = REPOSITORY.parent / "shared" / "data"
+"""Real recordings, oracles and pretrained weights; they lie beside the checkout and are not part of the repository."""
+
+
+def _own_domain() -> int:
+    """Reserve a ROS domain for this process: a lock file holds it for as long as the process lives.
+
+    Ids above 101 would collide with the ports that Linux hands out to outgoing connections.
+    """
+    for domain in range(1, 102):
+        try:
+            lock = open(Path(tempfile.gettempdir()) / f"mono3d_kd_ros_domain_{domain}.lock", "a")  # noqa: SIM115
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:  # another process has it
+            continue
+        _held_locks.append(lock)
+        return domain
+    raise RuntimeError("no ROS domain is free: 101 test processes run on this machine")
+
+
+_held_locks: list[TextIO] = []
+
+# Each test process gets a graph of its own, on this machine only. This comes before anything imports rclpy, and nodes
+# that a test starts as processes inherit it.
+os.environ["ROS_DOMAIN_ID"] = str(_own_domain())
+os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
+# Without it large best-effort messages, such as images, are lost between processes.
+os.environ["FASTDDS_BUILTIN_TRANSPORTS"] = "LARGE_DATA"
+# Two cores, and perhaps two test processes: threads beyond that only fight.
+os.environ.setdefault("OMP_NUM_THREADS", "2")
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The folder of real recordings; the test is skipped where it is absent."""
+    if not SHARED_DATA.is_dir():
+        pytest.skip(f"the real recordings are not at {SHARED_DATA}")
+    return SHARED_DATA
+
+
+@pytest.fixture
+def ros_context(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Iterator[object]:
+    """An initialised rclpy context that ends with the test; its logs go to a temporary folder."""
+    rclpy = pytest.importorskip("rclpy", reason="ROS 2 is not in this environment")
+    monkeypatch.setenv("ROS_LOG_DIR", str(tmp_path_factory.mktemp("ros_log")))
+    context = rclpy.Context()
+    rclpy.init(context=context, args=[])
+    yield context
+    rclpy.try_shutdown(context=context)
