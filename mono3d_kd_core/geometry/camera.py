@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import Literal
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mono3d_kd_core.errors import CalibrationError
+from mono3d_kd_core.geometry.distortion import COEFFICIENTS, Distortion, Lens
 from mono3d_kd_core.geometry.rigid import Matrix
 
-Distortion = Literal["none", "plumb_bob", "rational_polynomial", "equidistant"]
-COEFFICIENTS: dict[str, tuple[int, ...]] = {
-    "none": (0,), "plumb_bob": (4, 5), "rational_polynomial": (8, 12, 14), "equidistant": (4,)
-}  # fmt: skip
-"""How many coefficients each distortion model may have (sensor_msgs/distortion_models, OpenCV order)."""
+__all__ = ["COEFFICIENTS", "CameraModel", "Distortion"]
 
 
 @dataclass(frozen=True)
@@ -40,12 +37,7 @@ class CameraModel:
     def __post_init__(self) -> None:
         for name, shape in (("K", (3, 3)), ("R", (3, 3)), ("P", (3, 4)), ("D", (-1,))):
             object.__setattr__(self, name, np.asarray(getattr(self, name), np.float64).reshape(shape))
-        if self.distortion not in COEFFICIENTS:
-            known = ", ".join(COEFFICIENTS)
-            raise CalibrationError(f'unknown distortion model "{self.distortion}"; known are {known}')
-        if len(self.D) not in COEFFICIENTS[self.distortion]:
-            expected = " or ".join(map(str, COEFFICIENTS[self.distortion]))
-            raise CalibrationError(f"distortion model {self.distortion}: D has {len(self.D)} numbers, expected {expected}")
+        Lens(self.distortion, self.D)  # refuses an unknown model and a wrong number of coefficients
         if not self.P.any():
             object.__setattr__(self, "P", np.column_stack([self.K, np.zeros(3)]))
         if not (self.width > 0 and self.height > 0):
@@ -74,20 +66,58 @@ class CameraModel:
         """What is added to a point (after R) before projecting, (3,) metres: K^-1 of P's last column when rectified."""
         return np.asarray(np.linalg.solve(self.P[:, :3], self.P[:, 3])) if self.rectified else np.zeros(3)
 
+    @property
+    def optical_centre(self) -> Matrix:
+        """Where the rays of the image meet, (3,) metres in the optical frame; not the origin when P has an offset."""
+        return -self._R.T @ self.offset
+
+    @property
+    def _R(self) -> Matrix:
+        return self.R if self.rectified else np.eye(3)
+
+    @cached_property
+    def _lens(self) -> Lens:
+        return Lens("none", np.zeros(0)) if self.rectified else Lens(self.distortion, self.D)
+
+    def distort(self, xy: NDArray[np.floating]) -> Matrix:
+        """Map ideal normalised coordinates (N,2), x/z and y/z, to those in the image; NaN where they would fold back."""
+        return self._lens.distort(np.asarray(xy, np.float64).reshape(-1, 2))
+
+    def undistort(self, xy: NDArray[np.floating]) -> Matrix:
+        """Invert `distort`; NaN where no ideal point of the one-to-one field maps to."""
+        return self._lens.undistort(np.asarray(xy, np.float64).reshape(-1, 2))
+
     def project(self, points: NDArray[np.floating]) -> tuple[Matrix, NDArray[np.bool_]]:
         """Project points (N,3) of the optical frame.
 
         Returns pixels (N,2) and a mask (N,): in front of the camera, inside the field where the distortion model is
-        one-to-one, and inside the image. Pixels of points behind the camera are NaN.
+        one-to-one, and inside the image. Pixels are NaN for points behind the camera and outside that field, where the
+        model would fold them back into the picture.
         """
-        raise NotImplementedError
+        seen = np.asarray(points, np.float64).reshape(-1, 3) @ self._R.T + self.offset
+        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+            xy = np.where(seen[:, 2:] > 0, seen[:, :2] / seen[:, 2:], np.nan)
+            uv = self.distort(xy) @ self.intrinsics[:2, :2].T + self.intrinsics[:2, 2]
+        return uv, self.contains(uv)
+
+    def contains(self, uv: NDArray[np.floating]) -> NDArray[np.bool_]:
+        """Tell which pixels (N,2) round to one of the image."""
+        return np.asarray(((uv >= -0.5) & (uv < np.array([self.width, self.height]) - 0.5)).all(-1))
+
+    def rays(self, uv: NDArray[np.floating]) -> Matrix:
+        """Return the directions (N,3), in the optical frame, of the rays through pixels (N,2).
+
+        They start at `optical_centre` and their length is that of one metre of depth; NaN where undistortion fails.
+        """
+        xy = self.undistort((np.asarray(uv, np.float64) - self.intrinsics[:2, 2]) @ np.linalg.inv(self.intrinsics[:2, :2]).T)
+        return np.column_stack([xy, np.ones(len(xy))]) @ self._R
 
     def unproject(self, uv: NDArray[np.floating], depth: NDArray[np.floating]) -> Matrix:
         """Return the points (N,3) of the optical frame that lie at pixels (N,2) with depths (N,) along +z, metres.
 
         Depth is z after R and offset, i.e. in the frame of the image plane (KITTI: z of the camera that took the image).
         """
-        raise NotImplementedError
+        return self.rays(uv) * np.asarray(depth, np.float64).reshape(-1, 1) + self.optical_centre
 
     def _changed(self, width: int, height: int, A: Matrix) -> CameraModel:
         """Apply a (3,3) affine map of the pixel plane to K and P."""
