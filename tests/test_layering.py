@@ -8,8 +8,6 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-import pytest
-
 from tests.conftest import REPOSITORY
 
 CORE = REPOSITORY / "mono3d_kd_core"
@@ -82,7 +80,6 @@ def test_imports_never_climb() -> None:
     assert not climbing
 
 
-@pytest.mark.slow
 def test_the_core_imports_where_ros_is_blocked() -> None:
     modules = [".".join(path.relative_to(REPOSITORY).with_suffix("").parts) for path in core_sources()]
     modules = [m.removesuffix(".__init__") for m in modules if not m.endswith("__main__")]
