@@ -23,6 +23,7 @@ class CameraModel:
     rectification rotation; P (3,4) projection of the rectified image, whose last column is an offset of the optical centre
     (KITTI's P2, a stereo right camera). `rectified` says which of the two images this model describes: then pixels follow
     P (R x), else K and D. Pixel (0, 0) is the centre of the top left pixel. Points are in the optical frame, metres.
+    Raises CalibrationError for numbers that are no calibration.
     """
 
     width: int
@@ -42,8 +43,13 @@ class CameraModel:
             object.__setattr__(self, "P", np.column_stack([self.K, np.zeros(3)]))
         if not (self.width > 0 and self.height > 0):
             raise CalibrationError(f"the camera's resolution is {self.width}x{self.height}")
-        if not (self.intrinsics[0, 0] > 0 and self.intrinsics[1, 1] > 0):
-            raise CalibrationError("the camera is not calibrated: fx or fy is zero or negative")
+        M = self.intrinsics
+        if not (np.isfinite(M).all() and M[0, 0] > 0 and M[1, 1] > 0):
+            raise CalibrationError(f"the camera is not calibrated: fx is {M[0, 0]:g} and fy is {M[1, 1]:g}")
+        if M[1, 0] != 0 or not np.array_equal(M[2], [0, 0, 1]):
+            raise CalibrationError(f"the camera's intrinsics are not of the form fx s cx, 0 fy cy, 0 0 1:\n{M}")
+        if abs(np.linalg.det(self.R) - 1) > 1e-3:
+            raise CalibrationError(f"the rectification R of the camera is not a rotation:\n{self.R}")
 
     @classmethod
     def pinhole(cls, width: int, height: int, fx: float, fy: float, cx: float, cy: float) -> CameraModel:
@@ -109,7 +115,8 @@ class CameraModel:
 
         They start at `optical_centre` and their length is that of one metre of depth; NaN where undistortion fails.
         """
-        xy = self.undistort((np.asarray(uv, np.float64) - self.intrinsics[:2, 2]) @ np.linalg.inv(self.intrinsics[:2, :2]).T)
+        M = self.intrinsics
+        xy = self.undistort((np.asarray(uv, np.float64) - M[:2, 2]) @ np.linalg.inv(M[:2, :2]).T)
         return np.column_stack([xy, np.ones(len(xy))]) @ self._R
 
     def unproject(self, uv: NDArray[np.floating], depth: NDArray[np.floating]) -> Matrix:
@@ -119,15 +126,49 @@ class CameraModel:
         """
         return self.rays(uv) * np.asarray(depth, np.float64).reshape(-1, 1) + self.optical_centre
 
+    def rectify(self) -> CameraModel:
+        """Return the camera of the rectified image: no distortion, and the intrinsics, offset and rotation of P and R."""
+        return replace(self, K=self.P[:, :3], distortion="none", D=np.zeros(0), rectified=True)
+
+    def undistort_maps(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Return the maps (H,W) for cv2.remap that turn this raw camera's image into the one of `rectify()`.
+
+        P's offset plays no part: it moves the frame of the points, not the camera. Pixels that the lens cannot see are -1.
+        """
+        v, u = np.mgrid[: self.height, : self.width]
+        uv, _ = self.project(self.rectify().rays(np.column_stack([u.ravel(), v.ravel()])))
+        maps = np.nan_to_num(uv, nan=-1.0).astype(np.float32).reshape(self.height, self.width, 2)
+        return maps[..., 0].copy(), maps[..., 1].copy()
+
     def _changed(self, width: int, height: int, A: Matrix) -> CameraModel:
         """Apply a (3,3) affine map of the pixel plane to K and P."""
         return replace(self, width=width, height=height, K=A @ self.K, P=A @ self.P)
 
     def resized(self, width: int, height: int) -> CameraModel:
-        """Return the camera of the image resized to width x height (pixel centres at integers, as cv2.resize)."""
+        """Return the camera of the image resized to width x height (as cv2.resize: pixel centres lie at integers)."""
         sx, sy = width / self.width, height / self.height
         return self._changed(width, height, np.array([[sx, 0, (sx - 1) / 2], [0, sy, (sy - 1) / 2], [0, 0, 1]]))
+
+    def binned(self, x: int, y: int) -> CameraModel:
+        """Return the camera of the image whose pixels are the means of blocks of x by y; a rest at the border is lost."""
+        return self.cropped(0, 0, self.width // x * x, self.height // y * y).resized(self.width // x, self.height // y)
 
     def cropped(self, x: int, y: int, width: int, height: int) -> CameraModel:
         """Return the camera of the window whose top left pixel is (x, y); the window may reach outside (padding)."""
         return self._changed(width, height, np.array([[1, 0, -x], [0, 1, -y], [0, 0, 1.0]]))
+
+    def flipped(self) -> CameraModel:
+        """Return the camera of the image mirrored left to right.
+
+        It is a camera in the mirrored world: points must change the sign of x, and upright boxes that of y and yaw in a
+        z-up frame, before they fit the mirrored image. Skew, the offset's x, R and the lens are mirrored with it.
+        """
+        mirror = np.diag([-1.0, 1.0, 1.0])
+        A = np.array([[-1, 0, self.width - 1], [0, 1, 0], [0, 0, 1.0]])
+        return replace(
+            self,
+            K=A @ self.K @ mirror,
+            P=A @ self.P @ np.diag([-1.0, 1.0, 1.0, 1.0]),
+            R=mirror @ self.R @ mirror,
+            D=Lens(self.distortion, self.D).mirrored().D,
+        )

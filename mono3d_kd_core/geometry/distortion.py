@@ -98,7 +98,7 @@ class Lens:
             return xy.copy()
         if self.model == "equidistant":
             return self._undistort_equidistant(xy)
-        return self._undistort_brown(_homography(np.linalg.inv(self._tilt), xy))
+        return self._undistort_brown(_homography(np.asarray(np.linalg.inv(self._tilt), np.float64), xy))
 
     def mirrored(self) -> Lens:
         """Return the lens seen in a mirror that turns x into -x: p2, s1, s2 and the tilt about y change sign."""
@@ -186,6 +186,6 @@ def _ratio(a: Matrix, b: Matrix) -> Matrix:
     return np.divide(a, b, out=np.ones_like(a), where=b != 0)
 
 
-def _homography(H: Matrix, xy: Matrix) -> Matrix:
+def _homography(H: Matrix, xy: NDArray[np.floating]) -> Matrix:
     mapped = xy @ H[:, :2].T + H[:, 2]
     return np.asarray(mapped[:, :2] / mapped[:, 2:])
