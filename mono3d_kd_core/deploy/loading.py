@@ -20,7 +20,10 @@ if TYPE_CHECKING:
 
 # Architecture name -> module and class, imported only when needed. Each class is a torch module with `config_type`, its
 # pydantic settings, and is built as `Class(config)`.
-TEACHERS = {"point_gnn": "mono3d_kd_core.teachers.point_gnn:PointGNN"}
+TEACHERS = {
+    "point_gnn": "mono3d_kd_core.teachers.point_gnn:PointGNN",
+    "pointpillars": "mono3d_kd_core.teachers.pointpillars:PointPillars",
+}
 STUDENTS = {"keypoint": "mono3d_kd_core.students.keypoint:KeypointStudent"}
 
 

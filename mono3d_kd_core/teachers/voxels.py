@@ -84,7 +84,7 @@ def _unravel(keys: NDArray[np.int64], grid: VoxelGrid) -> NDArray[np.int32]:
     return np.column_stack([keys // (nx * ny), keys // nx % ny, keys % nx]).astype(np.int32)
 
 
-@numba.njit(cache=True)  # type: ignore[untyped-decorator]
+@numba.njit(cache=True)
 def _cells(points, low, size, shape):  # type: ignore[no-untyped-def]
     """Linear voxel number of each point, -1 outside. float32 arithmetic, as spconv's voxel generator."""
     out = np.empty(len(points), np.int64)
@@ -98,7 +98,7 @@ def _cells(points, low, size, shape):  # type: ignore[no-untyped-def]
     return out
 
 
-@numba.njit(cache=True)  # type: ignore[untyped-decorator]
+@numba.njit(cache=True)
 def _slot(table_keys, key):  # type: ignore[no-untyped-def]
     """Slot of `key` in an open-addressing table of a power-of-two size, or the free slot where it belongs."""
     mask = len(table_keys) - 1
@@ -108,7 +108,7 @@ def _slot(table_keys, key):  # type: ignore[no-untyped-def]
     return h
 
 
-@numba.njit(cache=True)  # type: ignore[untyped-decorator]
+@numba.njit(cache=True)
 def _fill(points, cells, voxels, keys, counts, table_size):  # type: ignore[no-untyped-def]
     table_keys = np.full(table_size, -1, np.int64)
     table_values = np.empty(table_size, np.int32)
@@ -132,7 +132,7 @@ def _fill(points, cells, voxels, keys, counts, table_size):  # type: ignore[no-u
     return n
 
 
-@numba.njit(cache=True)  # type: ignore[untyped-decorator]
+@numba.njit(cache=True)
 def _number(cells, index, keys, table_size):  # type: ignore[no-untyped-def]
     table_keys = np.full(table_size, -1, np.int64)
     table_values = np.empty(table_size, np.int32)

@@ -1,0 +1,143 @@
+"""PointPillars: published shape, the pillar features against a dense reference, and boxes out of points."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from torch.nn import functional as F
+
+from mono3d_kd_core.errors import DataError
+from mono3d_kd_core.frames import Rig, SensorFrame
+from mono3d_kd_core.geometry.camera import CameraModel
+from mono3d_kd_core.heads.anchor import encode
+from mono3d_kd_core.heads.anchor_loss import anchor_loss, assign
+from mono3d_kd_core.teachers.base import Want
+from mono3d_kd_core.teachers.pointpillars import PointPillars, PointPillarsConfig
+
+SMALL = PointPillarsConfig(
+    low=(0.0, -10.24, -3.0), high=(20.48, 10.24, 1.0), pillar=0.32, width=16, layers=(1, 1), strides=(2, 2),
+    filters=(16, 32), up_strides=(1, 2), up_filters=(16, 16), max_points=8,
+)  # fmt: skip
+
+
+def frame(points: np.ndarray | None) -> SensorFrame:
+    rig = Rig(CameraModel.pinhole(64, 32, 50, 50, 32, 16), np.eye(4))
+    cloud = None if points is None else points.astype(np.float32)
+    return SensorFrame("000000", 1, np.zeros((32, 64, 3), np.uint8), cloud, rig)
+
+
+def car_cloud(seed: int = 0) -> np.ndarray:
+    """A ground plane and the near faces of one car standing at (10, 1)."""
+    rng = np.random.default_rng(seed)
+    ground = np.column_stack([rng.uniform(0, 20, 3000), rng.uniform(-10, 10, 3000), np.full(3000, -1.73)])
+    rear = np.column_stack([np.full(300, 8.05), rng.uniform(0.2, 1.8, 300), rng.uniform(-1.73, -0.2, 300)])
+    side = np.column_stack([rng.uniform(8.05, 11.95, 500), np.full(500, 0.2), rng.uniform(-1.73, -0.2, 500)])
+    xyz = np.concatenate([ground, rear, side])
+    return np.column_stack([xyz, rng.uniform(0, 1, len(xyz))]).astype(np.float32)
+
+
+def test_kitti_shape_has_the_published_number_of_parameters_and_outputs() -> None:
+    # OpenPCDet's pointpillar.yaml: 4.8 M parameters, 496 x 432 pillars, head at stride 2.
+    network = PointPillars(PointPillarsConfig())
+    by_layer = 10 * 64 + 2 * 64  # the pillar network
+    for before, width, depth in ((64, 64, 4), (64, 128, 6), (128, 256, 6)):
+        by_layer += 9 * before * width + (depth - 1) * 9 * width * width + depth * 2 * width
+    for width, up in ((64, 1), (128, 2), (256, 4)):
+        by_layer += width * 128 * up * up + 2 * 128
+    by_layer += (384 + 1) * (18 + 42 + 12)
+    assert sum(p.numel() for p in network.parameters()) == by_layer == 4_834_888
+    assert network.anchors.shape == (248 * 216 * 6, 7)
+
+
+def test_pillar_features_equal_the_dense_formula() -> None:
+    torch.manual_seed(0)
+    network = PointPillars(SMALL)
+    layer = network.vfe.pfn_layers[0]
+    layer.norm.running_mean.normal_()
+    layer.norm.bias.data.normal_()
+    network.eval()
+    voxels = network.pillars(car_cloud())
+    points, counts = torch.from_numpy(voxels.points), torch.from_numpy(voxels.counts)
+    rows = []
+    for pillar, count, (_, y, x) in zip(points, counts.tolist(), voxels.coordinates.tolist(), strict=True):
+        centre = torch.tensor([(x + 0.5) * 0.32, (y + 0.5) * 0.32 - 10.24, -1.0])
+        mean = pillar[:count, :3].mean(0)
+        full = torch.cat([pillar, pillar[:, :3] - mean, pillar[:, :3] - centre], 1)
+        full[count:] = 0
+        rows.append(F.relu(layer.norm(layer.linear(full))).amax(0))
+    torch.testing.assert_close(network.vfe(voxels), torch.stack(rows), rtol=1e-4, atol=1e-4)
+
+
+def test_dense_and_sparse_paths_agree() -> None:
+    torch.manual_seed(0)
+    network = PointPillars(SMALL).train()
+    voxels = network.pillars(car_cloud())
+    network.vfe.pfn_layers[0].norm.momentum = 1.0  # one step makes the running statistics those of this batch
+    trained = network.vfe(voxels)
+    norm = network.vfe.pfn_layers[0].norm
+    n = voxels.points.shape[0] * voxels.points.shape[1]
+    norm.running_var *= (n - 1) / n  # running statistics are unbiased, the batch's are not
+    torch.testing.assert_close(network.eval().vfe(voxels), trained, rtol=1e-4, atol=1e-4)
+
+
+def test_responses_written_for_a_car_decode_to_that_car() -> None:
+    network = PointPillars(SMALL).eval()
+    car = torch.tensor([10.0, 1.0, -1.0, 3.9, 1.6, 1.56, 2.5])
+    best = int((network.anchors[:, :2] - car[:2]).norm(dim=1).argmin())
+    responses, _ = network([network.pillars(car_cloud())])
+    responses.logits.data.fill_(-9.0)
+    responses.logits.data[0, best, 0] = 4.0
+    responses.codes.data[0, best] = encode(car, network.anchors[best])
+    responses.directions.data[0, best] = torch.tensor([5.0, 0.0])
+    (boxes,) = network.decode(responses)
+    assert boxes.label.tolist() == ["Car"]
+    assert boxes.frame == "lidar"
+    np.testing.assert_allclose(boxes.centre[0], car[:3], atol=1e-4)
+    assert float(boxes.yaw[0]) == pytest.approx(2.5, abs=1e-4)
+
+
+def test_learns_one_cloud() -> None:
+    torch.manual_seed(0)
+    torch.set_num_threads(2)
+    network = PointPillars(SMALL).train()
+    voxels = network.pillars(car_cloud())
+    kinds = SMALL.kinds
+    car = torch.tensor([[10.0, 1.0, -1.0, 3.9, 1.6, 1.5, 0.0]])
+    target = assign(network.anchors.view(network.anchor_shape), kinds, car, torch.tensor([0]))
+    for layer in network.modules():
+        if isinstance(layer, torch.nn.BatchNorm1d | torch.nn.BatchNorm2d):
+            layer.momentum = 0.3  # statistics that settle within the few steps of this test
+    optimizer = torch.optim.Adam(network.parameters(), 3e-3)
+    for _ in range(60):
+        responses, _ = network([voxels])
+        loss = sum(anchor_loss(responses, [target]).values())
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    found = network.eval().observe(frame(car_cloud())).boxes
+    assert found.label[0] == "Car"
+    assert float(found.score[0]) > 0.5
+    np.testing.assert_allclose(found.centre[0], [10, 1, -1], atol=0.3)
+
+
+def test_observe_returns_what_is_wanted_and_only_that() -> None:
+    network = PointPillars(SMALL).eval()
+    plain = network.observe(frame(car_cloud()))
+    assert plain.bev is None
+    assert plain.responses is None
+    rich = network.observe(frame(car_cloud()), Want.BEV_FEATURES | Want.RESPONSES)
+    assert rich.bev is not None
+    assert rich.responses is not None
+    assert rich.bev.features.shape == (16, 64, 64)
+    assert rich.responses.logits.shape == (32 * 32 * 6, 3)
+
+
+@pytest.mark.parametrize("points", [np.empty((0, 4)), np.full((5, 4), np.nan), np.full((5, 4), 500.0)])
+def test_nothing_in_range_is_no_box(points: np.ndarray) -> None:
+    assert len(PointPillars(SMALL).eval().observe(frame(points)).boxes) == 0
+
+
+def test_a_frame_without_lidar_is_refused_by_name() -> None:
+    with pytest.raises(DataError, match="000000"):
+        PointPillars(SMALL).eval().observe(frame(None))
