@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from mono3d_kd_core.errors import CalibrationError
 from mono3d_kd_core.geometry.boxes import Boxes3D
 from mono3d_kd_core.geometry.camera import CameraModel
-from mono3d_kd_core.geometry.rigid import T_CAMERA_BODY, Matrix, inverse
+from mono3d_kd_core.geometry.rigid import T_CAMERA_BODY, Matrix, inverse, is_rotation
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Rig:
 
     def __post_init__(self) -> None:
         T = np.asarray(self.T_camera_lidar, np.float64).reshape(4, 4)
-        if not np.isfinite(T).all() or abs(np.linalg.det(T[:3, :3]) - 1) > 1e-3:
+        if not np.isfinite(T).all() or not is_rotation(T[:3, :3]) or not np.array_equal(T[3], [0, 0, 0, 1]):
             raise CalibrationError(
                 f"the transform {self.camera_frame} <- {self.lidar_frame} is not a rotation and a translation:\n{T}"
             )

@@ -8,7 +8,17 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from mono3d_kd_core.geometry.rigid import T_CAMERA_BODY, Matrix, apply, inverse, wrap_angle
+from mono3d_kd_core.errors import DataError
+from mono3d_kd_core.geometry.rigid import (
+    T_CAMERA_BODY,
+    Matrix,
+    apply,
+    inverse,
+    multiply_quaternions,
+    quaternion_from_rotation,
+    rotation_from_quaternion,
+    wrap_angle,
+)
 
 CORNER_SIGNS = np.array(
     [[1, 1, -1], [1, -1, -1], [-1, -1, -1], [-1, 1, -1], [1, 1, 1], [1, -1, 1], [-1, -1, 1], [-1, 1, 1]], np.float64
@@ -129,33 +139,42 @@ class Boxes3D:
         """
         half = self.yaw / 2
         own = np.column_stack([np.zeros((len(self), 2)), np.sin(half), np.cos(half)])
-        return apply(T_target_frame, self.centre), _multiply(_quaternion(T_target_frame[:3, :3]), own)
+        turn = quaternion_from_rotation(T_target_frame[:3, :3])
+        return apply(T_target_frame, self.centre), multiply_quaternions(turn, own)
 
+    @classmethod
+    def from_poses(
+        cls, position: ArrayLike, quaternion: ArrayLike, size: ArrayLike, label: ArrayLike, score: ArrayLike = (), *,
+        T_frame_source: Matrix, frame: str, max_tilt: float = np.radians(10),
+    ) -> Boxes3D:  # fmt: skip
+        """Build boxes in the z-up `frame` from poses in any source frame; the inverse of `poses`.
 
-def _quaternion(rotation: Matrix) -> Matrix:
-    """Quaternion x y z w of a (3,3) rotation (Bar-Itzhack 2000: the eigenvector is stable at any angle)."""
-    m = rotation
-    k = np.array(
-        [
-            [m[0, 0] - m[1, 1] - m[2, 2], m[0, 1] + m[1, 0], m[0, 2] + m[2, 0], m[2, 1] - m[1, 2]],
-            [m[0, 1] + m[1, 0], m[1, 1] - m[0, 0] - m[2, 2], m[1, 2] + m[2, 1], m[0, 2] - m[2, 0]],
-            [m[0, 2] + m[2, 0], m[1, 2] + m[2, 1], m[2, 2] - m[0, 0] - m[1, 1], m[1, 0] - m[0, 1]],
-            [m[2, 1] - m[1, 2], m[0, 2] - m[2, 0], m[1, 0] - m[0, 1], m[0, 0] + m[1, 1] + m[2, 2]],
-        ]
-    )
-    q: Matrix = np.linalg.eigh(k)[1][:, -1]
-    return q if q[3] >= 0 else -q
+        position (N,3), quaternion (N,4) x y z w, size (N,3) along the pose's own axes; `T_frame_source` maps the source
+        into `frame`. Raises DataError for a box that leans more than `max_tilt` radians, since Boxes3D are upright.
+        """
+        centre = apply(T_frame_source, np.asarray(position, np.float64).reshape(-1, 3))
+        quaternions = np.asarray(quaternion, np.float64).reshape(-1, 4)
+        axes = np.array([T_frame_source[:3, :3] @ rotation_from_quaternion(q) for q in quaternions]).reshape(-1, 3, 3)
+        tilt = np.arccos(np.clip(axes[:, 2, 2], -1, 1))
+        if (tilt > max_tilt).any():
+            worst = int(tilt.argmax())
+            raise DataError(
+                f'box {worst} of {len(tilt)} leans {np.degrees(tilt[worst]):.0f} degrees in the frame "{frame}"; '
+                "boxes must be upright: is the frame z-up, and the quaternion in the order x y z w?"
+            )
+        yaw = np.arctan2(axes[:, 1, 0], axes[:, 0, 0])
+        return cls(centre, np.asarray(size), yaw, np.asarray(label), np.asarray(score), frame=frame)
 
+    def mirrored(self) -> Boxes3D:
+        """Return the boxes as they stand in the world mirrored left to right (see `CameraModel.flipped`)."""
+        return replace(self, centre=self.centre * [1, -1, 1], yaw=-self.yaw)
 
-def _multiply(a: Matrix, b: Matrix) -> Matrix:
-    """Hamilton product of the quaternion a (4,) with each of b (N,4), x y z w."""
-    ax, ay, az, aw = a
-    bx, by, bz, bw = b.T
-    return np.column_stack(
-        [
-            aw * bx + ax * bw + ay * bz - az * by,
-            aw * by - ax * bz + ay * bw + az * bx,
-            aw * bz + ax * by - ay * bx + az * bw,
-            aw * bw - ax * bx - ay * by - az * bz,
-        ]
-    )
+    def contains(self, points: NDArray[np.floating], margin: float = 0.0) -> NDArray[np.bool_]:
+        """Tell which points (M,3+) of the boxes' frame lie in which box, (N,M); `margin` in metres widens every side."""
+        c, s = np.cos(self.yaw), np.sin(self.yaw)
+        inside = np.empty((len(self), len(points)), np.bool_)
+        for i, (centre, half) in enumerate(zip(self.centre, self.size / 2 + margin)):
+            x, y, z = (points[:, :3] - centre).T
+            inside[i] = (np.abs(z) <= half[2]) & (np.abs(c[i] * x + s[i] * y) <= half[0])
+            inside[i] &= np.abs(c[i] * y - s[i] * x) <= half[1]
+        return inside

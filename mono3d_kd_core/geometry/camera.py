@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from mono3d_kd_core.errors import CalibrationError
 from mono3d_kd_core.geometry.distortion import COEFFICIENTS, Distortion, Lens
-from mono3d_kd_core.geometry.rigid import Matrix
+from mono3d_kd_core.geometry.rigid import Matrix, is_rotation
 
 __all__ = ["COEFFICIENTS", "CameraModel", "Distortion"]
 
@@ -48,7 +48,7 @@ class CameraModel:
             raise CalibrationError(f"the camera is not calibrated: fx is {M[0, 0]:g} and fy is {M[1, 1]:g}")
         if M[1, 0] != 0 or not np.array_equal(M[2], [0, 0, 1]):
             raise CalibrationError(f"the camera's intrinsics are not of the form fx s cx, 0 fy cy, 0 0 1:\n{M}")
-        if abs(np.linalg.det(self.R) - 1) > 1e-3:
+        if not is_rotation(self.R):
             raise CalibrationError(f"the rectification R of the camera is not a rotation:\n{self.R}")
 
     @classmethod
@@ -76,6 +76,16 @@ class CameraModel:
     def optical_centre(self) -> Matrix:
         """Where the rays of the image meet, (3,) metres in the optical frame; not the origin when P has an offset."""
         return -self._R.T @ self.offset
+
+    @property
+    def forward(self) -> Matrix:
+        """The direction (3,) of depth in the optical frame: +z, turned by R when rectified."""
+        return np.asarray(self._R[2].copy())
+
+    @property
+    def bends(self) -> bool:
+        """Whether straight lines of the world are bent in the image."""
+        return self._lens.model != "none"
 
     @property
     def _R(self) -> Matrix:
