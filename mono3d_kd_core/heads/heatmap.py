@@ -69,6 +69,7 @@ def find_peaks(logits: Tensor, count: int) -> Peaks:
     """Return the `count` strongest cells of (B,C,H,W) logits that are the maximum of their 3x3 neighbourhood."""
     heat = logits.sigmoid()
     height, width = heat.shape[-2:]
-    is_peak = functional.max_pool2d(heat, 3, 1, 1) == heat
+    # NaN stays: whoever reads the peaks must see that the network is broken.
+    is_peak = (functional.max_pool2d(heat, 3, 1, 1) == heat) | heat.isnan()
     score, index = torch.where(is_peak, heat, torch.zeros_like(heat)).flatten(1).topk(count, dim=1)
     return Peaks(score, index // (height * width), index % (height * width))

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
+from mono3d_kd_core.errors import ModelError
 from mono3d_kd_core.geometry.boxes import Boxes3D
 from mono3d_kd_core.geometry.camera import CameraModel
 from mono3d_kd_core.geometry.rigid import T_CAMERA_BODY, Matrix, apply, inverse
@@ -68,8 +69,11 @@ class BoxDecoder:
 
         The score is the heatmap's probability times the probability 1 - exp(-sqrt(2) tolerance / std) that the Laplacian
         depth is right to within the tolerance; so it is in [0, 1] for any predicted uncertainty, where the published
-        e^-s is not. depth_std is that of the range along the ray.
+        e^-s is not. depth_std is that of the range along the ray. Raises ModelError when the network said NaN or infinity.
         """
+        for name, column in vars(seen).items():
+            if not np.isfinite(column).all():
+                raise ModelError(f"the network's output ({name}) is not finite: its weights are damaged or diverged")
         stretch = network_focal(camera) / self.reference_focal
         depth = seen.depth * stretch
         std = np.exp(np.clip(seen.log_std, *LOG_STD_RANGE)) * stretch
