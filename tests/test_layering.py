@@ -19,7 +19,7 @@ ROS_PACKAGES = {
 }  # fmt: skip
 
 FLOORS = [
-    {"errors"},
+    {"errors", "resources"},
     {"geometry"},
     {"frames", "drawing"},
     {"io", "heads"},
