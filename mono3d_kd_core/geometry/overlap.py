@@ -34,6 +34,11 @@ def bev_intersection(a: ArrayLike, b: ArrayLike) -> Matrix:
     return _matrix(_rows(a, 5), _rows(b, 5), _FOOTPRINT)
 
 
+def bev_intersection_aligned(a: ArrayLike, b: ArrayLike) -> Matrix:
+    """Return the area (N,), m², that each footprint a[i] (N,5) shares with b[i]."""
+    return _aligned(*_same_length(_rows(a, 5), _rows(b, 5)), _FOOTPRINT)
+
+
 def bev_iou(a: ArrayLike, b: ArrayLike) -> Matrix:
     """Return the intersection over union (N,M) of footprints a (N,5) and b (M,5)."""
     return _matrix(_rows(a, 5), _rows(b, 5), _BEV)
