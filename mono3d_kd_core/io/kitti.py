@@ -20,11 +20,11 @@ from mono3d_kd_core.io.files import (
     write_image,
 )
 from mono3d_kd_core.io.kitti_calibration import KittiCalibration
-from mono3d_kd_core.io.kitti_labels import KittiLabels, image_boxes
+from mono3d_kd_core.io.kitti_labels import KittiLabels
 
 __all__ = [
-    "KittiCalibration", "KittiLabels", "KittiObjectSource", "KittiWriter", "image_boxes", "is_kitti_object",
-    "numbered_files", "object_folder", "read_points",
+    "KittiCalibration", "KittiLabels", "KittiObjectSource", "KittiWriter", "is_kitti_object", "numbered_files",
+    "object_folder", "read_points",
 ]  # fmt: skip
 
 CLOUDS = ("velodyne", "velodyne_reduced")

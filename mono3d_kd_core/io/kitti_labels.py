@@ -9,51 +9,13 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from mono3d_kd_core.errors import DataError
+from mono3d_kd_core.geometry.box_projection import project_boxes
 from mono3d_kd_core.geometry.boxes import Boxes3D
 from mono3d_kd_core.geometry.camera import CameraModel
-from mono3d_kd_core.geometry.rigid import T_CAMERA_BODY, Matrix, apply
+from mono3d_kd_core.geometry.rigid import Matrix
 from mono3d_kd_core.io.files import read_text, write_atomically
 
 DONT_CARE = "DontCare"
-NEAR = 0.05
-"""Metres in front of the camera at which boxes are cut before they are projected."""
-EDGES = np.array([(0, 1), (1, 2), (2, 3), (3, 0), (4, 5), (5, 6), (6, 7), (7, 4), (0, 4), (1, 5), (2, 6), (3, 7)])
-"""The twelve edges of a box as pairs of corners, in the corner order of `Boxes3D`."""
-
-
-def image_boxes(boxes: Boxes3D, camera: CameraModel) -> tuple[Matrix, Matrix]:
-    """Return the 2D boxes of boxes in "camera", clipped to the image, and how much of each is cut off.
-
-    The 2D box (N,4) left, top, right, bottom in pixels surrounds the projected edges (the part in front of the camera) and
-    is clipped to [0, width-1] x [0, height-1], as KITTI's are; it is all zero where nothing is left. The second value (N,)
-    is the share of the box's area that the clipping removed, 1 where nothing is left.
-    """
-    clipped, cut = np.zeros((len(boxes), 4)), np.ones(len(boxes))
-    limit = np.array([camera.width - 1, camera.height - 1])
-    # Without distortion an edge is a straight line in the image too, and its ends are enough.
-    share = np.linspace(0, 1, 2 if camera.rectified or not camera.D.any() else 17)[:, None, None]
-    for i, corners in enumerate(apply(T_CAMERA_BODY, boxes.corners())):
-        start, end = _in_front(corners[EDGES[:, 0]], corners[EDGES[:, 1]])
-        pixels, _ = camera.project((start + share * (end - start)).reshape(-1, 3))
-        pixels = pixels[np.isfinite(pixels).all(1)]
-        if len(pixels) == 0:
-            continue
-        low, high = pixels.min(0), pixels.max(0)
-        inner_low, inner_high = np.clip(low, 0, limit), np.clip(high, 0, limit)
-        area, whole = np.prod(inner_high - inner_low), np.prod(high - low)
-        if area > 0:
-            clipped[i], cut[i] = [*inner_low, *inner_high], 1 - area / whole
-    return clipped, cut
-
-
-def _in_front(start: Matrix, end: Matrix) -> tuple[Matrix, Matrix]:
-    """Cut edges, given by their ends (n,3) in the optical frame, at the near plane; those behind it are left out."""
-    seen = np.maximum(start[:, 2], end[:, 2]) > NEAR
-    start, end = start[seen], end[seen]
-    along = end - start
-    with np.errstate(divide="ignore", invalid="ignore"):
-        crossing = start + (NEAR - start[:, 2:]) / along[:, 2:] * along
-    return np.where(start[:, 2:] < NEAR, crossing, start), np.where(end[:, 2:] < NEAR, crossing, end)
 
 
 @dataclass(frozen=True)
@@ -143,17 +105,17 @@ class KittiLabels:
         """Build the rows of boxes in "camera"; 2D boxes are those of the projected corners, clipped to the image.
 
         `scored` adds the score column (results, targets); ground truth goes without. `only_visible` leaves out what has no
-        pixel in the image, as KITTI does. truncated (N,) defaults to the share of the 2D box beyond the image for ground
-        truth and, like occluded (N,), to -1 for results.
+        pixel in the image, as KITTI does; otherwise its 2D box is all zero. truncated (N,) defaults to the share of the 2D
+        box beyond the image for ground truth and, like occluded (N,), to -1 for results.
         """
         location, dimensions, rotation_y, alpha = boxes.to_kitti_camera()
-        bbox, cut = image_boxes(boxes, camera)
+        bbox, cut = project_boxes(boxes, camera)
         unknown = np.full(len(boxes), -1)
         labels = cls(
             boxes.label,
             np.asarray((unknown if scored else cut) if truncated is None else truncated, np.float64),
             np.asarray(unknown if occluded is None else occluded, np.int64),
-            alpha, bbox, dimensions, location, rotation_y,
+            alpha, np.nan_to_num(bbox), dimensions, location, rotation_y,
             boxes.score if scored else None,
         )  # fmt: skip
         return labels[cut < 1] if only_visible else labels

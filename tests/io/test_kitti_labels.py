@@ -1,4 +1,4 @@
-"""Label files keep KITTI's columns, and 2D boxes are the extent of what the camera sees of a box."""
+"""Label files keep KITTI's columns, and boxes get through them unharmed."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from mono3d_kd_core.errors import DataError
+from mono3d_kd_core.geometry.box_projection import project_boxes
 from mono3d_kd_core.geometry.boxes import Boxes3D
 from mono3d_kd_core.geometry.camera import CameraModel
-from mono3d_kd_core.geometry.rigid import T_CAMERA_BODY, apply
-from mono3d_kd_core.io.kitti import KittiLabels, image_boxes
+from mono3d_kd_core.io.kitti import KittiLabels
 
 FILE = """Car 0.00 0 1.55 614.24 181.78 727.31 284.77 1.57 1.73 4.15 1.00 1.75 13.22 1.62
 Cyclist 0.30 3 -1.65 676.60 163.95 688.98 193.93 1.86 0.60 2.02 4.59 1.32 45.84 -1.55
@@ -83,40 +83,15 @@ def test_a_broken_row_is_named_by_file_and_line(tmp_path: Path, text: str, messa
         KittiLabels.read(tmp_path / "a.txt")
 
 
-def dense_extent(boxes: Boxes3D, camera: CameraModel) -> np.ndarray:
-    """Return the extent of a box's pixels by projecting very many points of it, clipped to the image."""
-    corners = apply(T_CAMERA_BODY, boxes.corners())[0]
-    weights = np.random.default_rng(0).dirichlet(np.full(8, 0.05), 400_000)
-    uv, _ = camera.project((weights @ corners)[(weights @ corners)[:, 2] > 0.05])
-    uv = uv[np.isfinite(uv).all(1)]
-    limit = [camera.width - 1, camera.height - 1]
-    return np.concatenate([uv.min(0).clip(0, limit), uv.max(0).clip(0, limit)])
-
-
-@pytest.mark.parametrize("yaw", [0.0, 0.7, -2.5])
-@pytest.mark.parametrize("place", [(20.0, 3.0, -1.0), (8.0, 5.0, -0.8), (3.0, 2.5, -1.0), (1.0, 1.5, -0.8)])
-def test_the_2d_box_is_the_extent_of_the_visible_part(place: tuple[float, float, float], yaw: float) -> None:
-    bbox, _ = image_boxes(box(*place, yaw), CAMERA)
-    np.testing.assert_allclose(bbox[0], dense_extent(box(*place, yaw), CAMERA), atol=1.5)
-
-
-def test_a_lens_bends_the_2d_box() -> None:
-    lens = CameraModel(1242, 375, CAMERA.K, distortion="plumb_bob", D=np.array([-0.3, 0.1, 0, 0, 0]))
-    straight, bent = (image_boxes(box(6.0, 4.0, 0.0), camera)[0][0] for camera in (CAMERA, lens))
-    np.testing.assert_allclose(bent, dense_extent(box(6.0, 4.0, 0.0), lens), atol=1.5)
-    assert np.abs(straight - bent).max() > 20
-
-
-def test_truncation_is_the_share_of_the_box_beyond_the_image() -> None:
+def test_ground_truth_tells_how_much_the_image_cuts_off_and_has_no_score() -> None:
     camera = CameraModel.pinhole(101, 101, 100, 100, 50, 50)
-    # A thin upright plate 4 m ahead, 2 m wide: 50 px wide, from u = 25 - 50 to 25: a third of it (0..25 of 75..) is seen.
+    # A thin upright plate 4 m ahead, 2 m wide and centred 2 m to the left: 25 px left of the image's border and 25 inside.
     plate = Boxes3D(np.array([[4.0, 2.0, 0]]), np.array([[1e-6, 2.0, 1.0]]), np.zeros(1), np.array(["Car"]), frame="camera")
-    bbox, cut = image_boxes(plate, camera)
-    np.testing.assert_allclose(bbox[0], [0, 37.5, 25, 62.5], atol=1e-3)
-    np.testing.assert_allclose(cut, 0.5, atol=1e-4)
-    ground_truth = KittiLabels.from_boxes(plate, camera, scored=False)
-    np.testing.assert_allclose(ground_truth.truncated, 0.5, atol=1e-4)
-    assert ground_truth.score is None
+    labels = KittiLabels.from_boxes(plate, camera, scored=False)
+    np.testing.assert_allclose(labels.bbox[0], [0, 37.5, 25, 62.5], atol=1e-3)
+    np.testing.assert_allclose(labels.truncated, 0.5, atol=1e-4)
+    assert labels.score is None
+    assert {len(line.split()) for line in labels.lines()} == {15}
 
 
 def test_what_the_camera_cannot_see_is_left_out_unless_asked_for() -> None:
@@ -141,6 +116,6 @@ def test_real_labels_and_their_2d_boxes_agree(shared_data: Path) -> None:
     for index in range(len(source)):
         labels = source.labels(index)
         objects = labels[labels.is_object]
-        computed, _ = image_boxes(labels.boxes(), source.calibration(index).rig(1242, 375).camera)
+        computed, _ = project_boxes(labels.boxes(), source.calibration(index).rig(1242, 375).camera)
         off += list(np.abs(computed - objects.bbox)[objects.truncated == 0].max(1))
     assert np.median(off) < 1.5  # KITTI's 2D boxes were drawn by hand
