@@ -38,18 +38,23 @@ def clip_segments(segments: Matrix, camera: CameraModel, near: float = NEAR) -> 
     return np.asarray(clipped)
 
 
-def project_edges(boxes: Boxes3D, camera: CameraModel, samples: int = 2) -> Matrix:
-    """Return pixels (N,12,samples,2) along the edges of boxes in the frame "camera", cut at the near plane.
+def project_segments(segments: Matrix, camera: CameraModel, samples: int = 2) -> Matrix:
+    """Return pixels (..., samples, 2) along segments (..., 2, 3) of the optical frame, cut at the near plane.
 
-    Distortion bends edges: take as many samples as the lens needs. Pixels may lie outside the image; NaN is unseen.
+    Distortion bends lines: take as many samples as the lens needs. Pixels may lie outside the image; NaN is unseen.
     """
+    clipped = clip_segments(segments, camera)
+    steps = np.linspace(0, 1, samples)[:, None]
+    points = clipped[..., :1, :] * (1 - steps) + clipped[..., 1:, :] * steps
+    uv, _ = camera.project(points.reshape(-1, 3))
+    return uv.reshape(*points.shape[:-1], 2)
+
+
+def project_edges(boxes: Boxes3D, camera: CameraModel, samples: int = 2) -> Matrix:
+    """Return pixels (N,12,samples,2) along the edges of boxes in the frame "camera", as `project_segments` does."""
     if boxes.frame != "camera":
         raise ValueError(f'a camera sees boxes of the frame "camera", these are in "{boxes.frame}"')
-    segments = clip_segments(apply(T_CAMERA_BODY, boxes.corners())[:, EDGES], camera)
-    steps = np.linspace(0, 1, samples)[:, None]
-    points = segments[:, :, :1] * (1 - steps) + segments[:, :, 1:] * steps
-    uv, _ = camera.project(points.reshape(-1, 3))
-    return uv.reshape(len(boxes), 12, samples, 2)
+    return project_segments(apply(T_CAMERA_BODY, boxes.corners())[:, EDGES], camera, samples)
 
 
 def project_boxes(boxes: Boxes3D, camera: CameraModel) -> tuple[Matrix, Matrix]:
