@@ -77,7 +77,7 @@ class Mesh:
         """Stretch along the axes, about the origin."""
         factor = np.array([x, y, z], np.float32)
         normals = self.normals / factor
-        normals /= np.linalg.norm(normals, axis=-1, keepdims=True)
+        normals /= np.maximum(np.linalg.norm(normals, axis=-1, keepdims=True), 1e-12)
         return replace(self, corners=self.corners * factor, normals=normals)
 
     def smoothed(self, crease_degrees: float = 40.0) -> Mesh:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -44,14 +45,67 @@ class Figure:
         )  # fmt: skip
 
 
+PHASES = 16
+"""Poses of a gait or of pedalling that are told apart; each is modelled once and then dressed."""
+
+_MANNEQUIN = Figure(
+    1.75, 1.0, jacket=np.full(3, 1.0), trousers=np.full(3, 2.0), skin=np.full(3, 3.0), hair=np.full(3, 4.0), skirt=False,
+    bag=False, stride=1.0, lean=0.03,
+)  # fmt: skip
+"""Its colours are no colours but the numbers of what is worn; 5 is a bicycle's frame."""
+
+
+def walker(figure: Figure, phase: float, moving: bool = True) -> Mesh:
+    """Return a figure on foot, facing +x, at a phase of its gait in radians (one turn is two steps)."""
+    stride = round(figure.stride * 5) / 5
+    return _dress(figure, _walking_mannequin(_index(phase) if moving else 0, stride, moving, figure.skirt, figure.bag))
+
+
+def sitter(figure: Figure) -> Mesh:
+    """Return a figure seated on a bench or chair, facing +x."""
+    return _dress(figure, _sitting_mannequin())
+
+
+def cyclist(figure: Figure, phase: float, frame_colour: ArrayLike) -> Mesh:
+    """Return a bicycle with its rider, heading +x, at a phase of the pedals in radians."""
+    return _dress(replace(figure, height=1.75 + 0.5 * (figure.height - 1.75)), _riding_mannequin(_index(phase)), frame_colour)
+
+
+def _index(phase: float) -> int:
+    return round(phase / (2 * np.pi) * PHASES) % PHASES
+
+
+@lru_cache(maxsize=512)
+def _walking_mannequin(index: int, stride: float, moving: bool, skirt: bool, bag: bool) -> Mesh:
+    return _walker(replace(_MANNEQUIN, stride=stride, skirt=skirt, bag=bag), 2 * np.pi * index / PHASES, moving)
+
+
+@lru_cache(maxsize=1)
+def _sitting_mannequin() -> Mesh:
+    return _sitter(_MANNEQUIN)
+
+
+@lru_cache(maxsize=PHASES)
+def _riding_mannequin(index: int) -> Mesh:
+    return _cyclist(_MANNEQUIN, 2 * np.pi * index / PHASES)
+
+
+def _dress(figure: Figure, mannequin: Mesh, frame_colour: ArrayLike = (0, 0, 0)) -> Mesh:
+    """Give a mannequin somebody's size and colours."""
+    wear = np.array([[0, 0, 0], figure.jacket, figure.trousers, figure.skin, figure.hair, frame_colour], np.float32)
+    number = np.where(mannequin.colour[:, 0] > 0.99, np.round(mannequin.colour[:, 0]), 0).astype(int)
+    colour = np.where(number[:, None] > 0, wear[number], mannequin.colour).astype(np.float32)
+    s = figure.height / 1.75
+    return replace(mannequin.scaled(s * figure.build**0.5, s * figure.build, s), colour=colour)
+
+
 def _clothes(rng: np.random.Generator) -> Vector:
     if rng.random() < 0.6:
         return np.full(3, rng.uniform(0.02, 0.5)) * rng.uniform(0.85, 1.15, 3)
     return np.asarray(rng.uniform(0.03, 0.6, 3))
 
 
-def walker(figure: Figure, phase: float, moving: bool = True) -> Mesh:
-    """Return a figure on foot, facing +x, at a phase of its gait in radians (one turn is two steps)."""
+def _walker(figure: Figure, phase: float, moving: bool) -> Mesh:
     s = figure.height / 1.75
     swing = 0.45 * figure.stride * np.sin(phase) if moving else 0.04
     joints = {}
@@ -68,8 +122,7 @@ def walker(figure: Figure, phase: float, moving: bool = True) -> Mesh:
     return _dressed(figure, joints, pelvis=np.array([0.0, 0.0, 0.92]) * s, neck=np.array([figure.lean, 0, 1.48]) * s)
 
 
-def sitter(figure: Figure) -> Mesh:
-    """Return a figure seated on a bench or chair, facing +x."""
+def _sitter(figure: Figure) -> Mesh:
     s = figure.height / 1.75
     joints = {}
     for side, sign in (("left", 1), ("right", -1)):
@@ -83,8 +136,7 @@ def sitter(figure: Figure) -> Mesh:
     return _dressed(figure, joints, pelvis=np.array([0, 0, 0.50 * s]), neck=np.array([-0.03, 0, 1.05 * s]))
 
 
-def cyclist(figure: Figure, phase: float, frame_colour: ArrayLike) -> Mesh:
-    """Return a bicycle with its rider, heading +x, at a phase of the pedals in radians."""
+def _cyclist(figure: Figure, phase: float) -> Mesh:
     s = figure.height / 1.75
     pelvis = np.array([-0.20, 0, 0.98])
     neck = pelvis + 0.54 * s * np.array([np.sin(0.45), 0, np.cos(0.45)])
@@ -98,7 +150,7 @@ def cyclist(figure: Figure, phase: float, frame_colour: ArrayLike) -> Mesh:
         wrist = np.array([0.42, sign * 0.24, 1.04])
         elbow = 0.5 * (shoulder + wrist) + [-0.05, sign * 0.04, -0.08]
         joints[side] = (hip, knee, ankle, shoulder, elbow, wrist)
-    return Mesh.join([_dressed(figure, joints, pelvis, neck), bicycle(frame_colour)])
+    return Mesh.join([_dressed(figure, joints, pelvis, neck), bicycle(np.full(3, 5.0))])
 
 
 def bicycle(colour: ArrayLike) -> Mesh:

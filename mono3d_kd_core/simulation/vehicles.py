@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Literal
 
 import numpy as np
@@ -15,6 +16,8 @@ from mono3d_kd_core.simulation.shapes import box, quads, tube, wheel
 Segment = Literal["body", "screen", "cabin", "pillar"]
 GLASS_COLOUR = (0.035, 0.045, 0.05)
 PLASTIC_COLOUR = (0.04, 0.04, 0.045)
+MODELS = 6
+"""Models of each style: they differ in trim, rims and mirrors."""
 MIRROR_REACH = 0.04
 """How far a mirror stands out at each side, metres."""
 
@@ -124,7 +127,19 @@ def draw_paint(rng: np.random.Generator) -> NDArray[np.float64]:
 
 def car(style: Style, length: float, width: float, height: float, rng: np.random.Generator) -> Mesh:
     """Return a car or van on its wheels, nose along +x; exactly length x width (with its mirrors) x height."""
-    paint = draw_paint(rng)
+    paint = draw_paint(rng).astype(np.float32)
+    model = _model(style, int(rng.integers(MODELS)))
+    colour = np.where((model.colour[:, :1] > 1.5), paint, model.colour).astype(np.float32)
+    size = np.array([length, width, height]) / style.size
+    return replace(model.scaled(*size), colour=colour)
+
+
+@lru_cache(maxsize=64)
+def _model(style: Style, number: int) -> Mesh:
+    """Build a model of a style in its usual size; its paint is a placeholder, so that one model serves for many cars."""
+    rng = np.random.default_rng(number)
+    length, width, height = style.size
+    paint = np.full(3, 2.0)
     sill = 0.20 if height < 1.6 else 0.25
     x, top, belt, broad = np.array(style.stations).T
     outer, width = width, width - 2 * MIRROR_REACH
