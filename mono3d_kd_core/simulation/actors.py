@@ -55,7 +55,12 @@ def draw_vehicle(rng: np.random.Generator, held_out: bool, only_cars: bool = Fal
 def draw_walker(rng: np.random.Generator, moving: bool) -> Actor:
     """Draw a pedestrian, walking or standing."""
     figure = people.Figure.draw(rng)
-    return _fitted("Pedestrian", lambda phase: people.walker(figure, phase, moving), moving, 1.5 * figure.stride * figure.height / 1.75)
+    return _fitted(
+        "Pedestrian",
+        lambda phase: people.walker(figure, phase, moving),
+        moving,
+        1.5 * figure.stride * figure.height / 1.75,
+    )
 
 
 def draw_sitter(rng: np.random.Generator) -> Actor:

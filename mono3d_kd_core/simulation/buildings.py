@@ -30,7 +30,7 @@ TRAINING = Look(
 )  # fmt: skip
 HELD_OUT = Look(((0.36, 0.48, 0.50), (0.55, 0.36, 0.36), (0.48, 0.55, 0.42), (0.25, 0.20, 0.18)), (4, 5))
 
-_SIZES: dict[str, tuple[tuple[float, float], tuple[float, float], tuple[float, float], float]] = {
+_SIZES: dict[str, tuple[tuple[float, float], tuple[int, int], tuple[float, float], float]] = {
     # frontage, storeys, set-back from the building line, gap between neighbours
     "residential": ((9, 16), (2, 3), (0.5, 5), 5.0), "urban": ((10, 26), (3, 6), (0, 0.4), 0.8),
     "avenue": ((14, 34), (2, 5), (2, 10), 8.0), "country": ((9, 18), (1, 2), (8, 25), 45.0),
@@ -55,7 +55,9 @@ def build_row(street: Street, sign: int, look: Look, rng: np.random.Generator) -
             floors = int(rng.integers(storeys[0], storeys[1] + 1))
             house = _house(length, depth, floors, look, rng)
             x, y, _, heading = street.axis.at(s + length / 2, sign * out)
-            base = float(street.ground(s + np.array([0.0, length / 2, length]), np.full(3, sign * (out - depth / 2))).min())
+            base = float(
+                street.ground(s + np.array([0.0, length / 2, length]), np.full(3, sign * (out - depth / 2))).min()
+            )
             turn = float(heading) + (np.pi if sign > 0 else 0.0)
             parts.append(house.moved(float(x), float(y), base - 0.3, turn))
             if street.kind in ("residential", "village", "estate") and rng.random() < 0.45:
@@ -73,7 +75,9 @@ def _house(length: float, depth: float, floors: int, look: Look, rng: np.random.
     parts = [_walls(length, depth, height, colour, Material.BRICK if brick else Material.FACADE, variant)]
     roof = np.array([[0.20, 0.075, 0.05], [0.10, 0.09, 0.09], [0.14, 0.10, 0.08], [0.22, 0.11, 0.07]])[rng.integers(4)]
     if floors <= 3 and rng.random() < 0.85:
-        parts.append(_gable(length, depth, height, float(rng.uniform(1.8, 4.0)), roof, colour, variant, bool(rng.random() < 0.7)))
+        parts.append(
+            _gable(length, depth, height, float(rng.uniform(1.8, 4.0)), roof, colour, variant, bool(rng.random() < 0.7))
+        )
         if rng.random() < 0.7:
             chimney = box(0.6, 0.6, 1.8, colour * 0.7, Material.CONCRETE)
             parts.append(chimney.moved(float(rng.uniform(-0.3, 0.3)) * length, 0.0, height + 1.5))
@@ -101,7 +105,9 @@ def _walls(length: float, depth: float, height: float, colour: Vector, material:
         faces.append([[*a, 0], [*a, height], [*b, height], [*b, 0]])
         # Whole windows only: the pattern of 2.6 m restarts at each corner.
         count = max(1.0, np.floor(run / 2.6))
-        texture.append([[0, 0, travelled], [0, height, travelled], [count * 2.6, height, travelled], [count * 2.6, 0, travelled]])
+        texture.append(
+            [[0, 0, travelled], [0, height, travelled], [count * 2.6, height, travelled], [count * 2.6, 0, travelled]]
+        )
         travelled += run
     return quads(np.array(faces)[:, ::-1], colour, material, np.array(texture)[:, ::-1], variant)
 
@@ -114,10 +120,15 @@ def _gable(
         return _gable(depth, length, height, rise, roof, wall, variant, True).moved(yaw=np.pi / 2)
     x, y, eave = length / 2 + 0.35, depth / 2 + 0.45, height - 0.25
     ridge = height + rise
-    slopes = [[[-x, y, eave], [x, y, eave], [x, 0, ridge], [-x, 0, ridge]], [[x, -y, eave], [-x, -y, eave], [-x, 0, ridge], [x, 0, ridge]]]
+    slopes = [
+        [[-x, y, eave], [x, y, eave], [x, 0, ridge], [-x, 0, ridge]],
+        [[x, -y, eave], [-x, -y, eave], [-x, 0, ridge], [x, 0, ridge]],
+    ]
     texture = [[[-x, 0, 0], [x, 0, 0], [x, y, 0], [-x, y, 0]], [[x, 0, 0], [-x, 0, 0], [-x, y, 0], [x, y, 0]]]
     inset = length / 2
-    gables = [[[k * inset, depth / 2, height], [k * inset, -depth / 2, height], [k * inset, 0, ridge - 0.15]] for k in (-1, 1)]
+    gables = [
+        [[k * inset, depth / 2, height], [k * inset, -depth / 2, height], [k * inset, 0, ridge - 0.15]] for k in (-1, 1)
+    ]
     return Mesh.join(
         [
             quads(np.array(slopes)[:, ::-1], roof, Material.ROOF, np.array(texture)[:, ::-1]),
@@ -141,5 +152,9 @@ def _garden_wall(street: Street, sign: int, s: float, length: float, rng: np.ran
             run = min(3.0, b - p)
             x, y, _, heading = street.axis.at(p + run / 2, d)
             z = float(street.ground(p + run / 2, d))
-            parts.append(box(run + 0.05, width, height + 0.1, colour, material).moved(float(x), float(y), z - 0.1, float(heading)))
+            parts.append(
+                box(run + 0.05, width, height + 0.1, colour, material).moved(
+                    float(x), float(y), z - 0.1, float(heading)
+                )
+            )
     return Mesh.join(parts)

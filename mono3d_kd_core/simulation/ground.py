@@ -16,6 +16,8 @@ COLOURS = {
     Material.KERB: (0.36, 0.36, 0.35), Material.SOIL: (0.20, 0.16, 0.11), Material.CONCRETE: (0.36, 0.35, 0.33),
 }  # fmt: skip
 MARKING_COLOUR = (0.62, 0.62, 0.60)
+Patch = tuple[float, float, float, float]
+"""A painted patch: from and to along the street, from and to across it."""
 LIFT = 0.012
 """Height of painted markings above the asphalt, metres: enough for the depth test, too little to see."""
 
@@ -23,7 +25,9 @@ LIFT = 0.012
 def build_ground(street: Street, rng: np.random.Generator) -> Mesh:
     """Return the ground of a street, its markings, and the land to the horizon."""
     tone = float(rng.uniform(0.75, 1.5))
-    colours = {m: np.asarray(c) * (tone if m is Material.ASPHALT else rng.uniform(0.8, 1.2)) for m, c in COLOURS.items()}
+    colours = {
+        m: np.asarray(c) * (tone if m is Material.ASPHALT else rng.uniform(0.8, 1.2)) for m, c in COLOURS.items()
+    }
     rows = _rows(street)
     parts = [_half(street, sign, rows, colours, rng) for sign in (1, -1)]
     parts += [_markings(street, rng), _land(street, colours[Material.GRASS])]
@@ -38,9 +42,7 @@ def _rows(street: Street) -> Vector:
     return np.asarray(rows[(rows >= axis.start) & (rows <= axis.end)])
 
 
-def _half(
-    street: Street, sign: int, rows: Vector, colours: dict[Material, Vector], rng: np.random.Generator
-) -> Mesh:
+def _half(street: Street, sign: int, rows: Vector, colours: dict[Material, Vector], rng: np.random.Generator) -> Mesh:
     """One side of the ground as strips along the street."""
     side = street.side(sign)
     kerb, pavement, building = side.kerb_line, side.kerb_line + side.pavement, side.building_line
@@ -49,7 +51,8 @@ def _half(
     hard = Material.SOIL if street.kind in ("country", "parkway") and rng.random() < 0.5 else Material.PAVEMENT
     strips = [
         (0.0, kerb * 0.5, Material.ASPHALT), (kerb * 0.5, kerb, Material.ASPHALT), (kerb, kerb + 0.15, Material.KERB),
-        (kerb + 0.15, pavement, hard), (pavement, max(building, pavement + 0.1), Material.PAVEMENT if paved else Material.GRASS),
+        (kerb + 0.15, pavement, hard),
+        (pavement, max(building, pavement + 0.1), Material.PAVEMENT if paved else Material.GRASS),
         (max(building, pavement + 0.1), max(building + 14, pavement + 3), Material.PAVEMENT if paved else Material.GRASS),
         (max(building + 14, pavement + 3), max(reach, building + 20), Material.GRASS),
     ]  # fmt: skip
@@ -63,7 +66,12 @@ def _half(
         if near >= pavement - 1e-6:
             kinds[crossing_pavement] = int(Material.PAVEMENT)
         parts += [
-            quads(_oriented(patch[0][kinds == k], sign), colours[Material(k)], Material(k), _oriented(patch[1][kinds == k], sign))
+            quads(
+                _oriented(patch[0][kinds == k], sign),
+                colours[Material(k)],
+                Material(k),
+                _oriented(patch[1][kinds == k], sign),
+            )
             for k in np.unique(kinds)
         ]
     if side.kerb > 0.01:
@@ -73,7 +81,12 @@ def _half(
 
 def _strip(street: Street, sign: int, rows: Vector, near: float, far: float) -> tuple[Vector, Vector]:
     """Quadrilaterals (R-1,4,3) between two distances from the axis, and their texture coordinates (s, d, 0)."""
-    ends = ((rows[:-1], 1e-5, near, 1e-4), (rows[1:], -1e-5, near, 1e-4), (rows[1:], -1e-5, far, -1e-4), (rows[:-1], 1e-5, far, -1e-4))
+    ends = (
+        (rows[:-1], 1e-5, near, 1e-4),
+        (rows[1:], -1e-5, near, 1e-4),
+        (rows[1:], -1e-5, far, -1e-4),
+        (rows[:-1], 1e-5, far, -1e-4),
+    )
     points, texture = [], []
     for s, inward, d, within in ends:
         x, y, _, _ = street.axis.at(s, sign * d)
@@ -112,7 +125,7 @@ def _kerb_faces(street: Street, sign: int, rows: Vector, kerb: float, mouth: NDA
 
 def _markings(street: Street, rng: np.random.Generator) -> Mesh:
     """Centre and lane lines, edge lines, parking bays, zebra crossings and stop lines."""
-    found: list[tuple[float, float, float, float]] = []
+    found: list[Patch] = []
     start, end = street.axis.start, street.axis.end
     if street.kind not in ("residential", "estate", "terrace") or rng.random() < 0.4:
         dash = ((3.0, 6.0), (4.0, 8.0), (6.0, 12.0), (1e3, 1e3))[rng.integers(4)]
@@ -124,7 +137,8 @@ def _markings(street: Street, rng: np.random.Generator) -> Mesh:
             found += [(s, s + 3.0, d - 0.06, d + 0.06) for s in np.arange(start, end - 3, 9.0)]
         edge = sign * (side.lanes * side.lane_width - 0.15)
         if side.parking and rng.random() < 0.5:
-            found += [(s, s + 0.1, *sorted((edge, sign * side.kerb_line))) for s in np.arange(start, end, 5.5)]
+            kerb = sign * side.kerb_line
+            found += [(s, s + 0.1, min(edge, kerb), max(edge, kerb)) for s in np.arange(start, end, 5.5)]
         elif street.kind in ("country", "parkway", "avenue"):
             found.append((start, end, edge - 0.06, edge + 0.06))
     kept = [m for m in found if not any(m[0] < c.s + c.half_width and m[1] > c.s - c.half_width and m[1] - m[0] < 50
@@ -134,13 +148,14 @@ def _markings(street: Street, rng: np.random.Generator) -> Mesh:
     return Mesh.join([_painted(street, *m) for m in kept])
 
 
-def _crossing_markings(street: Street, c: Crossing) -> list[tuple[float, float, float, float]]:
+def _crossing_markings(street: Street, c: Crossing) -> list[Patch]:
     left, right = street.left.lanes * street.left.lane_width, street.right.lanes * street.right.lane_width
-    marks = []
+    marks: list[Patch] = []
     for k in (-1, 1):
         near = c.s + k * (c.half_width + 1.0)
         if c.zebra:
-            marks += [(*sorted((near, near + k * 3.0)), d, d + 0.5) for d in np.arange(-right, left - 0.3, 1.0)]
+            far = near + k * 3.0
+            marks += [(min(near, far), max(near, far), d, d + 0.5) for d in np.arange(-right, left - 0.3, 1.0)]
         stop = near + k * 4.2
         marks.append((stop - 0.2, stop + 0.2, *((-right, 0.0) if k < 0 else (0.0, left))))
     return marks
@@ -152,7 +167,9 @@ def _painted(street: Street, s0: float, s1: float, d0: float, d1: float) -> Mesh
     rims = []
     for d in (d0, d1):
         x, y, _, _ = street.axis.at(s, d)
-        rims.append((np.stack([x, y, street.ground(s, np.full_like(s, d)) + LIFT], 1), np.stack([s, s * 0 + d, s * 0], 1)))
+        rims.append(
+            (np.stack([x, y, street.ground(s, np.full_like(s, d)) + LIFT], 1), np.stack([s, s * 0 + d, s * 0], 1))
+        )
     (a, ta), (b, tb) = rims
     corners = np.stack([a[:-1], a[1:], b[1:], b[:-1]], 1)
     return quads(corners, MARKING_COLOUR, Material.MARKING, np.stack([ta[:-1], ta[1:], tb[1:], tb[:-1]], 1))

@@ -16,8 +16,8 @@ from mono3d_kd_core.simulation.raster import NEAR
 FARTHEST = 85.0
 """Metres: what is farther is DontCare, as KITTI's annotators left it."""
 LEAST_SHARE = 0.08
-LEAST_HEIGHT = 12.0
-"""An object is DontCare when less of it is visible than this share, or its 2D box is lower than this, in pixels."""
+LEAST_HEIGHT = 0.02
+"""An object is DontCare when less of it is visible than this share, or its 2D box is lower than this, in focal lengths."""
 
 
 @dataclass(frozen=True)
@@ -37,13 +37,14 @@ class Truth:
     visible: Matrix
     pixels: NDArray[np.int64]
     points: NDArray[np.int64]
+    focal: float
 
     @property
     def cared_for(self) -> NDArray[np.bool_]:
         """Which objects (N,) get a label of their own; the others are DontCare."""
         height = self.bbox[:, 3] - self.bbox[:, 1]
         near = self.boxes.centre[:, 0] < FARTHEST
-        return np.asarray((self.visible >= LEAST_SHARE) & (height >= LEAST_HEIGHT) & near)
+        return np.asarray((self.visible >= LEAST_SHARE) & (height >= LEAST_HEIGHT * self.focal) & near)
 
     @property
     def occluded(self) -> NDArray[np.int64]:
@@ -54,7 +55,7 @@ class Truth:
         """Return the rows of the label file: objects first, then DontCare regions."""
         location, dimensions, rotation_y, alpha = self.boxes.to_kitti_camera()
         kept, ignored = np.flatnonzero(self.cared_for), np.flatnonzero(~self.cared_for)
-        n, m = len(kept), len(ignored)
+        m = len(ignored)
         return KittiLabels(
             np.r_[self.boxes.label[kept], np.full(m, "DontCare")],
             np.r_[self.truncated[kept], np.full(m, -1.0)],

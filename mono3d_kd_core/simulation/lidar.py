@@ -32,9 +32,7 @@ def azimuths(beams: Beams) -> NDArray[np.float64]:
     return np.pi - 2 * np.pi * (np.arange(beams.columns) + 0.5) / beams.columns
 
 
-def trace(
-    corners: Floats, group: NDArray[np.int32], poses: Floats, beams: Beams
-) -> tuple[Floats, NDArray[np.int32]]:
+def trace(corners: Floats, group: NDArray[np.int32], poses: Floats, beams: Beams) -> tuple[Floats, NDArray[np.int32]]:
     """Return the range (beams, columns), inf where nothing is hit, and the triangle, -1 there.
 
     corners (F,3,3) are in any frame; group (F,) names the pose each triangle follows; poses (groups, K, 3, 4) map that frame
@@ -99,8 +97,18 @@ def _trace(corners, group, poses, azimuth, tangents, order, farthest, distance, 
         first = 0.0
         around = False
         for k in range(3):
-            x = middle[0, 0] * corners[f, k, 0] + middle[0, 1] * corners[f, k, 1] + middle[0, 2] * corners[f, k, 2] + middle[0, 3]
-            y = middle[1, 0] * corners[f, k, 0] + middle[1, 1] * corners[f, k, 1] + middle[1, 2] * corners[f, k, 2] + middle[1, 3]
+            x = (
+                middle[0, 0] * corners[f, k, 0]
+                + middle[0, 1] * corners[f, k, 1]
+                + middle[0, 2] * corners[f, k, 2]
+                + middle[0, 3]
+            )
+            y = (
+                middle[1, 0] * corners[f, k, 0]
+                + middle[1, 1] * corners[f, k, 1]
+                + middle[1, 2] * corners[f, k, 2]
+                + middle[1, 3]
+            )
             p[k, 0], p[k, 1] = x, y
         # Angles are measured against the first corner's, so that a triangle across the seam needs no special care.
         first = math.atan2(p[0, 1], p[0, 0])

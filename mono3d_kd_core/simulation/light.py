@@ -36,9 +36,13 @@ def draw_light(rng: np.random.Generator) -> Light:
     azimuth = rng.uniform(0, 2 * np.pi)
     sun = np.array([np.cos(azimuth) * np.cos(elevation), np.sin(azimuth) * np.cos(elevation), np.sin(elevation)])
     warmth = np.exp(-np.array([0.10, 0.22, 0.45]) * (1 / np.sin(elevation) - 1) * 0.45)
-    strength = {"sunny": 3.1, "hazy": 1.6, "overcast": 0.0, "evening": 2.0, "rain": 0.0}[weather] * rng.uniform(0.85, 1.15)
+    strength = {"sunny": 3.1, "hazy": 1.6, "overcast": 0.0, "evening": 2.0, "rain": 0.0}[weather] * rng.uniform(
+        0.85, 1.15
+    )
     blue, white = np.array([0.20, 0.38, 0.75]), np.array([0.80, 0.84, 0.90])
-    cover = {"sunny": rng.uniform(0, 0.5), "hazy": 0.5, "overcast": 1.0, "evening": rng.uniform(0, 0.6), "rain": 1.0}[weather]
+    cover = {"sunny": rng.uniform(0, 0.5), "hazy": 0.5, "overcast": 1.0, "evening": rng.uniform(0, 0.6), "rain": 1.0}[
+        weather
+    ]
     grey = float(np.clip(cover * 1.1 - 0.1, 0, 1))
     zenith = (blue * (1 - grey) + white * 0.72 * grey) * rng.uniform(0.9, 1.1)
     horizon = white * (1.0 - 0.2 * grey)

@@ -18,7 +18,7 @@ def lattice(i, j, seed):  # type: ignore[no-untyped-def]
 @numba.njit(cache=True, nogil=True)
 def noise(x, y, seed):  # type: ignore[no-untyped-def]
     """Smooth noise in [0, 1) with features of unit size."""
-    i, j = int(math.floor(x)), int(math.floor(y))
+    i, j = math.floor(x), math.floor(y)
     fx, fy = x - i, y - j
     fx, fy = fx * fx * (3 - 2 * fx), fy * fy * (3 - 2 * fy)
     near = lattice(i, j, seed) * (1 - fx) + lattice(i + 1, j, seed) * fx

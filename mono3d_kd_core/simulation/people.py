@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -68,7 +69,9 @@ def sitter(figure: Figure) -> Mesh:
 
 def cyclist(figure: Figure, phase: float, frame_colour: ArrayLike) -> Mesh:
     """Return a bicycle with its rider, heading +x, at a phase of the pedals in radians."""
-    return _dress(replace(figure, height=1.75 + 0.5 * (figure.height - 1.75)), _riding_mannequin(_index(phase)), frame_colour)
+    return _dress(
+        replace(figure, height=1.75 + 0.5 * (figure.height - 1.75)), _riding_mannequin(_index(phase)), frame_colour
+    )
 
 
 def _index(phase: float) -> int:
@@ -108,7 +111,7 @@ def _clothes(rng: np.random.Generator) -> Vector:
 def _walker(figure: Figure, phase: float, moving: bool) -> Mesh:
     s = figure.height / 1.75
     swing = 0.45 * figure.stride * np.sin(phase) if moving else 0.04
-    joints = {}
+    joints: dict[str, tuple[Vector, ...]] = {}
     for side, sign in (("left", 1), ("right", -1)):
         hip = np.array([0.0, sign * 0.09, 0.92]) * s
         angle = sign * swing
@@ -124,7 +127,7 @@ def _walker(figure: Figure, phase: float, moving: bool) -> Mesh:
 
 def _sitter(figure: Figure) -> Mesh:
     s = figure.height / 1.75
-    joints = {}
+    joints: dict[str, tuple[Vector, ...]] = {}
     for side, sign in (("left", 1), ("right", -1)):
         hip = np.array([0, sign * 0.09 * s, 0.50 * s])
         knee = hip + np.array([0.42 * s, sign * 0.03, 0.02])
@@ -140,13 +143,13 @@ def _cyclist(figure: Figure, phase: float) -> Mesh:
     s = figure.height / 1.75
     pelvis = np.array([-0.20, 0, 0.98])
     neck = pelvis + 0.54 * s * np.array([np.sin(0.45), 0, np.cos(0.45)])
-    joints = {}
+    joints: dict[str, tuple[Vector, ...]] = {}
     for side, sign in (("left", 1), ("right", -1)):
-        hip = pelvis + [0, sign * 0.09, 0]
+        hip = pelvis + np.array([0, sign * 0.09, 0])
         ankle = np.array([0.02 + 0.17 * np.cos(phase + (sign > 0) * np.pi), sign * 0.12,
                           0.34 + 0.17 * np.sin(phase + (sign > 0) * np.pi)])  # fmt: skip
         knee = _knee(hip, ankle, 0.45 * s)
-        shoulder = neck + [-0.03, sign * 0.19 * figure.build, -0.05]
+        shoulder = neck + np.array([-0.03, sign * 0.19 * figure.build, -0.05])
         wrist = np.array([0.42, sign * 0.24, 1.04])
         elbow = 0.5 * (shoulder + wrist) + [-0.05, sign * 0.04, -0.08]
         joints[side] = (hip, knee, ankle, shoulder, elbow, wrist)
@@ -157,13 +160,15 @@ def bicycle(colour: ArrayLike) -> Mesh:
     """Return a bicycle standing upright, heading +x."""
     black = (0.02, 0.02, 0.02)
     rear, front = np.array([-0.52, 0, 0.34]), np.array([0.55, 0, 0.34])
-    saddle, crank, head, bar = (np.array(p) for p in ((-0.22, 0, 0.95), (0.02, 0, 0.32), (0.36, 0, 0.86), (0.40, 0, 1.03)))
+    saddle, crank, head, bar = (
+        np.array(p) for p in ((-0.22, 0, 0.95), (0.02, 0, 0.32), (0.36, 0, 0.86), (0.40, 0, 1.03))
+    )
     parts = [_bicycle_wheel(rear), _bicycle_wheel(front)]
-    for a, b in ((rear, crank), (rear, saddle), (crank, saddle), (crank, head), (saddle + [0.03, 0, -0.12], head),
+    for a, b in ((rear, crank), (rear, saddle), (crank, saddle), (crank, head), (saddle + np.array([0.03, 0, -0.12]), head),
                  (head, front), (head, bar)):  # fmt: skip
         parts.append(tube(a, b, 0.02, colour, Material.PAINT, sides=5, capped=False))
     parts += [
-        tube(bar + [0, -0.27, 0], bar + [0, 0.27, 0], 0.016, black, Material.METAL, sides=5),
+        tube(bar - np.array([0, 0.27, 0]), bar + np.array([0, 0.27, 0]), 0.016, black, Material.METAL, sides=5),
         box(0.26, 0.14, 0.06, black, Material.PLASTIC, taper=0.8).moved(-0.24, 0, 0.93),
         box(0.07, 0.05, 0.05, (0.5, 0.02, 0.02), Material.LAMP).moved(-0.62, 0, 0.70),
     ]
@@ -173,9 +178,10 @@ def bicycle(colour: ArrayLike) -> Mesh:
 def _bicycle_wheel(centre: Vector, radius: float = 0.34, count: int = 16) -> Mesh:
     angle = np.linspace(0, 2 * np.pi, count + 1)
     points = centre + radius * np.column_stack([np.cos(angle), np.zeros_like(angle), np.sin(angle)])
-    rim = [tube(a, b, 0.022, (0.02, 0.02, 0.02), Material.RUBBER, sides=4, capped=False) for a, b in zip(points, points[1:])]
+    rim = [tube(a, b, 0.022, (0.02, 0.02, 0.02), Material.RUBBER, sides=4, capped=False) for a, b in pairwise(points)]
     spokes = [
-        tube(centre, p, 0.004, (0.5, 0.5, 0.5), Material.METAL, sides=3, capped=False) for p in points[: count : count // 8]
+        tube(centre, p, 0.004, (0.5, 0.5, 0.5), Material.METAL, sides=3, capped=False)
+        for p in points[: count : count // 8]
     ]
     return Mesh.join(rim + spokes)
 
@@ -194,9 +200,7 @@ def _knee(hip: Vector, ankle: Vector, bone: float) -> Vector:
     return np.asarray(hip + across / 2 + forward * np.sqrt(bone**2 - (reach / 2) ** 2))
 
 
-def _dressed(
-    figure: Figure, joints: dict[str, tuple[Vector, ...]], pelvis: Vector, neck: Vector
-) -> Mesh:
+def _dressed(figure: Figure, joints: dict[str, tuple[Vector, ...]], pelvis: Vector, neck: Vector) -> Mesh:
     """Put flesh and clothes on the joints."""
     s, b = figure.height / 1.75, figure.build
     cloth, skin = Material.CLOTH, Material.SKIN
@@ -208,24 +212,30 @@ def _dressed(
         _torso(chest, neck, 0.18 * s * b, 0.07 * s, figure.jacket),
         tube(neck - spine * 0.02, neck + spine * 0.09 * s, 0.055 * s, figure.skin, skin, sides=7),
         ellipsoid(neck + spine * 0.175 * s + [0.02, 0, 0], np.array([0.10, 0.078, 0.125]) * s, figure.skin, skin, 6, 9),
-        ellipsoid(neck + spine * 0.205 * s + [-0.012, 0, 0], np.array([0.105, 0.088, 0.115]) * s, figure.hair, cloth, 6, 9),
+        ellipsoid(
+            neck + spine * 0.205 * s + [-0.012, 0, 0], np.array([0.105, 0.088, 0.115]) * s, figure.hair, cloth, 6, 9
+        ),
     ]
     for hip, knee, ankle, shoulder, elbow, wrist in joints.values():
         parts += [
             tube(hip, knee, 0.085 * s * b, figure.trousers, cloth, 0.062 * s * b, 7),
             tube(knee, ankle, 0.060 * s * b, figure.trousers if not figure.skirt else figure.skin, cloth, 0.042 * s, 7),
             box(0.25 * s, 0.09 * s, 0.07 * s, (0.03, 0.025, 0.02), Material.RUBBER, 0.8).transformed(
-                np.eye(3), ankle + [0.06 * s, 0, -0.065 * s]
+                np.eye(3), ankle + np.array([0.06 * s, 0, -0.065 * s])
             ),
             tube(shoulder, elbow, 0.055 * s * b, figure.jacket, cloth, 0.045 * s, 6),
             tube(elbow, wrist, 0.043 * s, figure.jacket, cloth, 0.034 * s, 6),
             ellipsoid(wrist + (wrist - elbow) * 0.22, np.array([0.045, 0.035, 0.05]) * s, figure.skin, skin, 4, 6),
         ]
     if figure.skirt:
-        parts.append(tube(pelvis + spine * 0.05, pelvis - spine * 0.42 * s, 0.16 * s * b, figure.trousers, cloth, 0.23 * s, 9))
+        parts.append(
+            tube(pelvis + spine * 0.05, pelvis - spine * 0.42 * s, 0.16 * s * b, figure.trousers, cloth, 0.23 * s, 9)
+        )
     if figure.bag:
         wrist = joints["left"][5]
-        parts.append(box(0.28, 0.12, 0.30, figure.hair, cloth).transformed(np.eye(3), wrist + [0, 0.02, -0.38]))
+        parts.append(
+            box(0.28, 0.12, 0.30, figure.hair, cloth).transformed(np.eye(3), wrist + np.array([0, 0.02, -0.38]))
+        )
     return Mesh.join(parts)
 
 

@@ -32,8 +32,8 @@ class Lens:
             bad = ~(np.isfinite(slopes).all(1) & (rays[:, 2] > 0) & (np.abs(slopes) < STEEPEST).all(1))
         if bad.mean() > 0.5:
             raise CalibrationError(
-                f"the camera sees more than {2 * np.degrees(np.arctan(STEEPEST)):.0f} degrees, or nothing at all: most of its "
-                f"{camera.width}x{camera.height} pixels have no ray; check the focal length and the distortion"
+                f"the camera sees more than {2 * np.degrees(np.arctan(STEEPEST)):.0f} degrees, or nothing at all: "
+                f"most of its {camera.width}x{camera.height} pixels have no ray; check the focal length and the distortion"
             )
         slopes[bad] = np.nan
         self.slopes: Floats = slopes.reshape(camera.height, camera.width, 2).astype(np.float32)

@@ -121,7 +121,9 @@ class Renderer:
                           max(int(np.floor(v0)), 0), min(int(np.ceil(v1)), model.height * b - 1))  # fmt: skip
         movable = slice(scene.spans[0].start if scene.spans else 0, None)
         bounds = self._lens.bounds(camera.corners[movable])
-        whole = raster.count_unoccluded(camera.corners[movable], bounds, self._lens.slopes, scene.owner[movable], windows)
+        whole = raster.count_unoccluded(
+            camera.corners[movable], bounds, self._lens.slopes, scene.owner[movable], windows
+        )
         seen = np.flatnonzero(whole > 0)
         boxes = upright_boxes(
             [p.pose for p in scene.placed], [p.actor.size for p in scene.placed], [p.actor.kind for p in scene.placed],
@@ -137,6 +139,7 @@ class Renderer:
         truth = Truth(
             boxes[rows], np.array([p.identity for p in scene.placed], np.int64)[rows], velocity, clipped,
             np.clip(1 - area / total, 0, 1), visible[rows] / np.maximum(whole[rows], 1), visible[rows] // b**2, points[rows],
+            float(model.intrinsics[1, 1]),
         )  # fmt: skip
         return truth, row_of
 
@@ -163,11 +166,15 @@ class _Scene:
     def at(cls, world: World, t: float, T_world_base: Matrix) -> _Scene:
         T_base_world = inverse(T_world_base)
         still = world.scenery
-        middle = still.corners[:, 0] @ T_base_world[:2, :3].T.astype(np.float32) + T_base_world[:2, 3].astype(np.float32)
+        middle = still.corners[:, 0] @ T_base_world[:2, :3].T.astype(np.float32) + T_base_world[:2, 3].astype(
+            np.float32
+        )
         wide = np.abs(still.corners[:, 1:] - still.corners[:, :1]).max((1, 2)) > 8.0
         still = _selected(still, wide | ((np.abs(middle).max(1) < 150) & (middle[:, 0] > -90)))
         parts = [still.transformed(T_base_world[:3, :3], T_base_world[:3, 3])]
-        placed, spans, owners = [], [], [np.full(len(still), -1, np.int32)]
+        placed: list[Placed] = []
+        spans: list[slice] = []
+        owners = [np.full(len(still), -1, np.int32)]
         start = len(still)
         for actor in world.actors(t):
             T = T_base_world @ actor.pose
@@ -183,7 +190,7 @@ class _Scene:
         return cls(Mesh.join(parts), placed, spans, owner, owner + 1)
 
     def poses(self, world: World, times: NDArray[np.float64], T_lidar_base: Matrix) -> Matrix:
-        """Return (groups, times, 3, 4): how the triangles, given in the base frame of the image's time, get into the LiDAR's.
+        """Return (groups, times, 3, 4): maps from the base frame of the image's time into the LiDAR's.
 
         Group 0 stands still; group i + 1 is the i-th placed actor, which moves on.
         """
@@ -199,5 +206,3 @@ def _selected(mesh: Mesh, keep: NDArray[np.bool_]) -> Mesh:
 
 def _area(boxes: Matrix) -> Matrix:
     return np.asarray((boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1]))
-
-

@@ -102,13 +102,12 @@ class SimulatedRig(_Section):
             field = 2 * np.degrees(np.arctan(size / 2 / focal))
             if c.distortion != "equidistant" and field > 160:
                 raise CalibrationError(
-                    f"camera: {size} pixels at a focal length of {focal:g} are a {axis} field of view of {field:.0f} degrees, "
-                    "more than the 160 that a lens without equidistant distortion can have"
+                    f"camera: {size} pixels at a focal length of {focal:g} are a {axis} field of view of {field:.0f} "
+                    "degrees, more than the 160 that a lens without equidistant distortion can have"
                 )
-        K = np.array([[fx, 0, cx], [0, fy, cy], [0, 0, 1.0]])
-        rectified = c.distortion == "none"
-        camera = CameraModel(c.width, c.height, K, c.distortion, np.array(c.coefficients or (() if not rectified else ())),
-                             rectified=rectified) if not rectified else CameraModel.pinhole(c.width, c.height, fx, fy, cx, cy)  # fmt: skip
+        camera = CameraModel.pinhole(c.width, c.height, fx, fy, cx, cy)
+        if c.distortion != "none":
+            camera = CameraModel(c.width, c.height, camera.K, c.distortion, np.array(c.coefficients))
         T_base_camera = self._chain(c.frame)
         lidar = self.lidar
         T_base_lidar = self._chain(lidar.frame) if lidar else T_base_camera @ T_CAMERA_BODY

@@ -22,7 +22,11 @@ def build_scenery(street: Street, look: Look, rng: np.random.Generator) -> Mesh:
     parts = [build_ground(street, rng), horizon(rng, float(street.axis.z.min()) - 4.5)]
     groves = _Grove(rng)
     for sign in (1, -1):
-        parts += [build_row(street, sign, look, rng), *_vegetation(street, sign, groves, rng), *_furniture(street, sign, rng)]
+        parts += [
+            build_row(street, sign, look, rng),
+            *_vegetation(street, sign, groves, rng),
+            *_furniture(street, sign, rng),
+        ]
     return Mesh.join(parts)
 
 
@@ -86,9 +90,9 @@ def _furniture(street: Street, sign: int, rng: np.random.Generator) -> list[Mesh
     parts: list[Mesh] = []
 
     def repeat(spacing: float, offset: float, make: Callable[[], Mesh], turn: float, chance: float = 0.85) -> None:
-        for s in np.arange(axis.start + float(rng.uniform(0, spacing)), axis.end, spacing):
-            if rng.random() < chance and not street.in_crossing(s, sign, 1.5):
-                parts.append(_planted(street, make(), float(s), sign * (kerb + offset), turn))
+        places = np.arange(axis.start + float(rng.uniform(0, spacing)), axis.end, spacing)
+        free = (float(s) for s in places if rng.random() < chance and not street.in_crossing(s, sign, 1.5))
+        parts.extend(_planted(street, make(), s, sign * (kerb + offset), turn) for s in free)
 
     if street.kind != "country":
         height = float(rng.uniform(4.5, 8.5))
@@ -101,13 +105,17 @@ def _furniture(street: Street, sign: int, rng: np.random.Generator) -> list[Mesh
         if rng.random() < 0.4:
             rail = furniture.guard_rail(3.0)
             begin = float(rng.uniform(axis.start, axis.end - 50))
-            for s in np.arange(begin, min(begin + float(rng.uniform(40, 120)), axis.end), 3.0):
-                if not street.in_crossing(s, sign, 2.0):
-                    parts.append(_planted(street, rail, s, sign * (kerb + 0.6), facing))
+            panels = np.arange(begin, min(begin + float(rng.uniform(40, 120)), axis.end), 3.0)
+            free = (s for s in panels if not street.in_crossing(s, sign, 2.0))
+            parts += [_planted(street, rail, s, sign * (kerb + 0.6), facing) for s in free]
     elif rng.random() < 0.25:
         s = float(rng.uniform(15, 80))
         if not street.in_crossing(s, sign, 5.0) and side.pavement > 1.9:
-            parts.append(_planted(street, furniture.shelter(), s, sign * (kerb + side.pavement - 0.4), sign * np.pi / 2 + np.pi / 2))
+            parts.append(
+                _planted(
+                    street, furniture.shelter(), s, sign * (kerb + side.pavement - 0.4), sign * np.pi / 2 + np.pi / 2
+                )
+            )
     for c in street.crossings:
         if c.signals:
             s = c.s - (c.half_width + 1.5) * (1 if sign < 0 else -1)

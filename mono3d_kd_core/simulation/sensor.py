@@ -19,7 +19,9 @@ def develop(
     y, x = np.mgrid[-1 : 1 : height * 1j, -1 : 1 : width * 1j]
     vignette = (1 - 0.10 * (x**2 + y**2))[..., None].astype(np.float32)
     light = radiance * (exposure * cast) * vignette
-    light = np.maximum(light + rng.standard_normal(light.shape, np.float32) * np.sqrt(np.maximum(light, 0) * 2e-4 + 1e-5) * noise, 0)
+    light = np.maximum(
+        light + rng.standard_normal(light.shape, np.float32) * np.sqrt(np.maximum(light, 0) * 2e-4 + 1e-5) * noise, 0
+    )
     toned = light * (1 + light / 6.0) / (1 + light)
     levels = np.clip(toned, 0, 1) ** np.float32(1 / 2.2) * 255
     return np.asarray(cv2.GaussianBlur(levels, (0, 0), 0.45) + 0.5).clip(0, 255).astype(np.uint8)

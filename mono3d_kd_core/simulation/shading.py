@@ -17,7 +17,12 @@ from mono3d_kd_core.simulation.shadow import HeightMap, light_share
 
 Floats = NDArray[np.float32]
 
-ASPHALT, MARKING, PAVEMENT, GRASS = int(Material.ASPHALT), int(Material.MARKING), int(Material.PAVEMENT), int(Material.GRASS)
+ASPHALT, MARKING, PAVEMENT, GRASS = (
+    int(Material.ASPHALT),
+    int(Material.MARKING),
+    int(Material.PAVEMENT),
+    int(Material.GRASS),
+)
 FACADE, BRICK, ROOF, FOLIAGE = int(Material.FACADE), int(Material.BRICK), int(Material.ROOF), int(Material.FOLIAGE)
 BARK, CLOTH, PAINT, SOIL = int(Material.BARK), int(Material.CLOTH), int(Material.PAINT), int(Material.SOIL)
 CONCRETE, GLASS = int(Material.CONCRETE), int(Material.GLASS)
@@ -76,14 +81,14 @@ def _texture(m, u, v, w, nz, variant, distance, wet, rgb):  # type: ignore[no-un
     fine = min(max(1.25 - distance / 22.0, 0.0), 1.0)
     medium = min(max(1.2 - distance / 70.0, 0.0), 1.0)
     shine = 0.0
-    if m == ASPHALT or m == MARKING:
+    if m in (ASPHALT, MARKING):
         k = 1.0 + 0.35 * (noise(u * 0.23, v * 0.45, 3) - 0.5) + 0.28 * medium * (noise(u * 1.3, v * 2.1, 4) - 0.5)
         k += 0.5 * fine * (noise(u * 32.0, v * 32.0, 5) - 0.5)
         if m == ASPHALT:
             crack = abs(noise(u * 0.3 + 0.6 * noise(u * 2.0, v * 2.0, 9), v * 0.4, 21) - 0.5)
             if crack < 0.006 * medium:
                 k *= 0.6
-            if lattice(int(math.floor(u / 7.0)), int(math.floor(v / 2.2)), 33) > 0.90:
+            if lattice(math.floor(u / 7.0), math.floor(v / 2.2), 33) > 0.90:
                 k *= 0.78
             k *= 1.0 - 0.12 * math.exp(-(((abs(v) % 3.2) - 1.6) ** 2) * 4.0)
         else:
@@ -96,25 +101,25 @@ def _texture(m, u, v, w, nz, variant, distance, wet, rgb):  # type: ignore[no-un
         rgb[0], rgb[1], rgb[2] = rgb[0] * k, rgb[1] * k, rgb[2] * k
     elif m == PAVEMENT:
         k = 1.0 + 0.3 * (noise(u * 0.5, v * 0.5, 6) - 0.5) + 0.35 * fine * (noise(u * 22.0, v * 22.0, 7) - 0.5)
-        tile = lattice(int(math.floor(u / 0.5)), int(math.floor(v / 0.5)), 8)
+        tile = lattice(math.floor(u / 0.5), math.floor(v / 0.5), 8)
         k *= 1.0 + 0.16 * medium * (tile - 0.5)
         if fine > 0.05 and ((u % 0.5) < 0.03 or (v % 0.5) < 0.03):
             k *= 1.0 - 0.3 * fine
         k *= 1.0 - 0.35 * wet
         shine = 0.2 * wet
         rgb[0], rgb[1], rgb[2] = rgb[0] * k, rgb[1] * k, rgb[2] * k
-    elif m == GRASS or m == SOIL:
+    elif m in (GRASS, SOIL):
         k = 0.75 + 0.5 * noise(u * 0.35, v * 0.35, 16) + 0.45 * medium * (noise(u * 3.0, v * 3.0, 17) - 0.5)
         k += 0.7 * fine * (noise(u * 18.0, v * 18.0, 18) - 0.5)
         dry = min(max((noise(u * 0.12, v * 0.12, 19) - 0.55) * 2.5, 0.0), 1.0)
         rgb[0], rgb[1], rgb[2] = rgb[0] * k * (1 + 0.8 * dry), rgb[1] * k * (1 + 0.25 * dry), rgb[2] * k
-    elif m == FACADE or m == BRICK:
+    elif m in (FACADE, BRICK):
         style, seed = variant % 8, variant // 8
         k = 0.93 + 0.14 * noise(u * 0.4, v * 0.4, seed) + 0.12 * fine * (noise(u * 9.0, v * 9.0, seed + 1) - 0.5)
         if m == BRICK and distance < 60:
-            row = int(math.floor(v / 0.085))
+            row = math.floor(v / 0.085)
             shift = 0.125 * (row % 2)
-            k *= 0.85 + 0.35 * lattice(int(math.floor((u + shift) / 0.25)), row, seed)
+            k *= 0.85 + 0.35 * lattice(math.floor((u + shift) / 0.25), row, seed)
             if fine > 0.1 and (v % 0.085) < 0.014:
                 k *= 1.0 + 0.35 * fine
         if v < 0.9 and style != 2:
@@ -127,7 +132,7 @@ def _texture(m, u, v, w, nz, variant, distance, wet, rgb):  # type: ignore[no-un
         k = 0.85 + 0.3 * noise(u * 0.6, v * 0.6, 23)
         if medium > 0.1:
             k *= 1.0 - 0.3 * medium * (1.0 if (v % 0.33) < 0.06 else 0.0)
-            k *= 1.0 + 0.3 * medium * (lattice(int(math.floor(u / 0.25)), int(math.floor(v / 0.33)), 24) - 0.5)
+            k *= 1.0 + 0.3 * medium * (lattice(math.floor(u / 0.25), math.floor(v / 0.33), 24) - 0.5)
         rgb[0], rgb[1], rgb[2] = rgb[0] * k, rgb[1] * k, rgb[2] * k
     elif m == FOLIAGE:
         k = 0.55 + 0.5 * noise(u * 1.1 + w * 0.7, v * 1.1 + w * 0.9, 26)
@@ -135,7 +140,7 @@ def _texture(m, u, v, w, nz, variant, distance, wet, rgb):  # type: ignore[no-un
         k += 0.5 * fine * (noise(u * 17.0 + w * 9.0, v * 17.0 + w * 11.0, 28) - 0.5)
         k = max(k, 0.15)
         rgb[0], rgb[1], rgb[2] = rgb[0] * k, rgb[1] * k, rgb[2] * k
-    elif m == BARK or m == CONCRETE or m == CLOTH:
+    elif m in (BARK, CONCRETE, CLOTH):
         k = 1.0 + 0.35 * (noise(u * 6.0 + w * 1.0, v * 6.0 + w * 5.0, 29) - 0.5)
         if m == CLOTH:
             k += 0.5 * (noise(u * 13.0 + w * 4.0, v * 13.0 + w * 9.0, 30) - 0.5)
@@ -146,10 +151,9 @@ def _texture(m, u, v, w, nz, variant, distance, wet, rgb):  # type: ignore[no-un
 @numba.njit(cache=True, nogil=True)
 def _window(u, v, style, seed, distance, rgb):  # type: ignore[no-untyped-def]
     """Paint windows, frames and doors on a wall at u along and v up; returns how mirror-like the spot is."""
-    pitch = 2.6 if style != 3 else 3.2
     storey = 3.0
     a, b = u % 2.6, v % storey
-    column, row = int(math.floor(u / 2.6)), int(math.floor(v / storey))
+    column, row = math.floor(u / 2.6), math.floor(v / storey)
     low, high, left, right = 0.95, 2.35, 0.75, 1.85
     if style == 1:
         low, high, left, right = 0.7, 2.45, 0.85, 1.75
@@ -191,9 +195,10 @@ def _window(u, v, style, seed, distance, rgb):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(cache=True, nogil=True)
-def _shade(
-    corners, normals, uvw, colour, material, variant, slopes, depth, face, T, sky, sun_height, sky_height, maps, look, block, image
-):  # type: ignore[no-untyped-def]  # fmt: skip
+def _shade(  # type: ignore[no-untyped-def]
+    corners, normals, uvw, colour, material, variant, slopes, depth, face, T, sky, sun_height, sky_height, maps, look, block,
+    image,
+):  # fmt: skip
     share = 1.0 / (block * block)
     rgb, env = np.empty(3), np.empty(3)
     sun_x, sun_y, sun_z = sky[6], sky[7], sky[8]
@@ -205,7 +210,7 @@ def _shade(
             for sub in range(block * block):
                 i, j = row * block + sub // block, column * block + sub % block
                 x, y = float(slopes[i, j, 0]), float(slopes[i, j, 1])
-                if not (x == x):
+                if math.isnan(x):
                     continue
                 dx = T[0, 0] * x + T[0, 1] * y + T[0, 2]
                 dy = T[1, 0] * x + T[1, 1] * y + T[1, 2]
@@ -247,7 +252,11 @@ def _shade(
                 mirror, gloss, exponent, glow = look[m, 0], look[m, 1], look[m, 2], look[m, 3]
                 lit, lambert = 0.0, nx * sun_x + ny * sun_y + nz * sun_z
                 if m == FOLIAGE:
-                    lambert = max(lambert, 0.0) * 0.75 + 0.18 + 0.25 * max(-(dx * sun_x + dy * sun_y + dz * sun_z) * -1.0, 0.0)
+                    lambert = (
+                        max(lambert, 0.0) * 0.75
+                        + 0.18
+                        + 0.25 * max(-(dx * sun_x + dy * sun_y + dz * sun_z) * -1.0, 0.0)
+                    )
                 if sunny and lambert > 0:
                     bias = 0.05 + 0.10 * (1 - min(lambert, 1.0)) + 0.0015 * distance
                     lit = light_share(
@@ -290,8 +299,14 @@ def _shade(
                             env[c] += spark * sky[9 + c] / max(k, 0.15) * 0.8
                 fog = 1.0 - math.exp(-distance * haze)
                 for c in range(3):
-                    received = lambert * sky[9 + c] + (sky_share + bounce) * sky[12 + c] + 0.06 * sky[9 + c] * (1 - 0.5 * open_sky)
-                    out = rgb[c] * (received + glow) * (1 - k) + (env[c] * k * (0.35 + 0.65 * open_sky) if k > 0 else 0.0)
+                    received = (
+                        lambert * sky[9 + c]
+                        + (sky_share + bounce) * sky[12 + c]
+                        + 0.06 * sky[9 + c] * (1 - 0.5 * open_sky)
+                    )
+                    out = rgb[c] * (received + glow) * (1 - k) + (
+                        env[c] * k * (0.35 + 0.65 * open_sky) if k > 0 else 0.0
+                    )
                     out = out * (1 - fog) + sky[3 + c] * 0.9 * fog
                     if c == 0:
                         r0 += out

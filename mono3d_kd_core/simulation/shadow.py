@@ -27,7 +27,12 @@ class HeightMap:
 
     @classmethod
     def draw(
-        cls, corners: Floats, direction: NDArray[np.float64], x: tuple[float, float], y: tuple[float, float], cell: float
+        cls,
+        corners: Floats,
+        direction: NDArray[np.float64],
+        x: tuple[float, float],
+        y: tuple[float, float],
+        cell: float,
     ) -> HeightMap:
         """Draw triangles (F,3,3), z up, along a direction that points upwards, over a rectangle of the ground."""
         slant = (float(direction[0] / direction[2]), float(direction[1] / direction[2]))
@@ -68,7 +73,7 @@ def light_share(height, x0, y0, cell, kx, ky, x, y, z, bias):  # type: ignore[no
     """Share 0..1 of the light along the map's direction that reaches (x, y, z); percentage-closer, bilinear."""
     j = (x - kx * z - x0) / cell
     i = (y - ky * z - y0) / cell
-    j0, i0 = int(math.floor(j)), int(math.floor(i))
+    j0, i0 = math.floor(j), math.floor(i)
     if i0 < 1 or j0 < 1 or i0 >= height.shape[0] - 2 or j0 >= height.shape[1] - 2:
         return 1.0
     fj, fi = j - j0, i - i0

@@ -11,7 +11,9 @@ from mono3d_kd_core.simulation.mesh import Mesh
 _BOX_QUADS = np.array([[0, 3, 2, 1], [4, 5, 6, 7], [0, 1, 5, 4], [1, 2, 6, 5], [2, 3, 7, 6], [3, 0, 4, 7]])
 
 
-def quads(corners: ArrayLike, colour: ArrayLike, material: Material, uvw: ArrayLike | None = None, variant: int = 0) -> Mesh:
+def quads(
+    corners: ArrayLike, colour: ArrayLike, material: Material, uvw: ArrayLike | None = None, variant: int = 0
+) -> Mesh:
     """Build two triangles for each quadrilateral (Q,4,3); uvw (Q,4,3) defaults to the corners."""
     return Mesh.from_corners(_split(corners), colour, material, None if uvw is None else _split(uvw), variant)
 
@@ -86,7 +88,11 @@ def prism(profile: ArrayLike, width: float, colour: ArrayLike, material: Materia
     mantle = quads(np.stack([right, left, left[following], right[following]], 1)[:, ::-1], colour, material)
     fan = np.array([[0, i, i + 1] for i in range(1, len(p) - 1)])
     return Mesh.join(
-        [mantle, Mesh.from_corners(right[fan], colour, material), Mesh.from_corners(left[fan[:, ::-1]], colour, material)]
+        [
+            mantle,
+            Mesh.from_corners(right[fan], colour, material),
+            Mesh.from_corners(left[fan[:, ::-1]], colour, material),
+        ]
     )
 
 

@@ -134,9 +134,7 @@ class Street:
 
     def in_crossing(self, s: float, sign: int, margin: float = 0.0) -> bool:
         """Say whether arc length s lies in the mouth of a side street on that side."""
-        return any(
-            abs(s - c.s) < c.half_width + margin and (c.left if sign > 0 else c.right) for c in self.crossings
-        )
+        return any(abs(s - c.s) < c.half_width + margin and (c.left if sign > 0 else c.right) for c in self.crossings)
 
     def ground(self, s: ArrayLike, d: ArrayLike) -> Vector:
         """Return the height of the ground at (s, d): the road with its camber, kerbs, banks; no furniture."""
@@ -191,12 +189,18 @@ def _draw_crossings(kind: str, rng: np.random.Generator, start: float, end: floa
 
 def _draw_side(kind: str, lane: float, rng: np.random.Generator) -> Side:
     u = rng.uniform
-    parking = 2.1 if rng.random() < {"residential": 0.85, "urban": 0.6, "terrace": 0.9, "estate": 0.7}.get(kind, 0.15) else 0.0
+    parking = (
+        2.1
+        if rng.random() < {"residential": 0.85, "urban": 0.6, "terrace": 0.9, "estate": 0.7}.get(kind, 0.15)
+        else 0.0
+    )
     bank = float(rng.normal(0, 0.02))
     if kind in ("country", "parkway"):
         return Side(1, lane, 0.0, float(u(0.5, 2.5)), float(u(2, 6)), float(u(0.0, 0.05)), float(rng.normal(0, 0.08)))
     if kind == "urban":
-        return Side(int(rng.integers(1, 3)), lane, parking, float(u(2.5, 5)), float(u(0.0, 1.0)), float(u(0.08, 0.16)), 0.0)
+        return Side(
+            int(rng.integers(1, 3)), lane, parking, float(u(2.5, 5)), float(u(0.0, 1.0)), float(u(0.08, 0.16)), 0.0
+        )
     if kind == "avenue":
         return Side(2, lane, parking, float(u(2.5, 4)), float(u(2, 6)), float(u(0.08, 0.16)), bank)
     if kind == "terrace":

@@ -69,7 +69,14 @@ def draw_traffic(street: Street, seconds: float, held_out: bool, rng: np.random.
 
 
 def _lane(
-    street: Street, sign: int, lane: int, busy: float, seconds: float, held_out: bool, with_ego: bool, rng: np.random.Generator
+    street: Street,
+    sign: int,
+    lane: int,
+    busy: float,
+    seconds: float,
+    held_out: bool,
+    with_ego: bool,
+    rng: np.random.Generator,
 ) -> tuple[list[Callable[[float], tuple[float, float, float, float]]], list[Actor]]:
     """One lane of moving cars, by the intelligent driver model (Treiber, Hennecke, Helbing 2000)."""
     usual = SPEEDS[street.kind] * float(rng.uniform(0.7, 1.25))
@@ -77,7 +84,11 @@ def _lane(
     start, end = street.axis.start, street.axis.end
     # Positions run along the driving direction; the vehicle under test, when it drives here, is at 0.
     ahead = sorted(_spaced(5.5, (end if sign < 0 else -start) - 5, busy, jam, usual, rng))
-    behind = sorted(_spaced(7.0, (-start if sign < 0 else end) - 5, busy, jam, usual, rng)) if not with_ego or seconds else []
+    behind = (
+        sorted(_spaced(7.0, (-start if sign < 0 else end) - 5, busy, jam, usual, rng))
+        if not with_ego or seconds
+        else []
+    )
     position = np.array([-p for p in reversed(behind)] + ([0.0] if with_ego else []) + list(ahead))
     actors = [draw_vehicle(rng, held_out) for _ in range(len(position) - with_ego)]
     lengths = np.array([a.size[0] for a in actors])
@@ -189,7 +200,9 @@ def _walkers(street: Street, sign: int, rng: np.random.Generator) -> list[Mover]
                 way = steady(place, out, heading, 1.0 if forth else -1.0, 0.0, speed)
                 found.append(Mover(draw_walker(rng, True), way))
             elif role < 0.80 and place > 12:
-                way = steady(place, sign * (side.kerb_line - float(rng.uniform(0, 4.5))), -sign * np.pi / 2, 0.0, -sign, speed)
+                way = steady(
+                    place, sign * (side.kerb_line - float(rng.uniform(0, 4.5))), -sign * np.pi / 2, 0.0, -sign, speed
+                )
                 found.append(Mover(draw_walker(rng, True), way))
             elif role < 0.95:
                 found.append(Mover(draw_walker(rng, False), still(place, out, float(rng.uniform(-np.pi, np.pi)))))
@@ -228,17 +241,25 @@ def _side_streets(street: Street, held_out: bool, seconds: float, rng: np.random
             for _ in range(int(rng.poisson(0.7))):
                 actor = draw_vehicle(rng, held_out)
                 d = queue + actor.size[0] / 2
-                found.append(Mover(actor, still(c.s - sign * lane, sign * d, -sign * np.pi / 2 + float(rng.normal(0, 0.03)))))
+                found.append(
+                    Mover(actor, still(c.s - sign * lane, sign * d, -sign * np.pi / 2 + float(rng.normal(0, 0.03))))
+                )
                 queue = d + actor.size[0] / 2 + float(rng.uniform(1.0, 5.0))
             if rng.random() < 0.45:
                 actor = draw_vehicle(rng, held_out)
                 speed = float(rng.uniform(3, 9))
-                d = float(rng.uniform(0.5, 30.0)) if not seconds and c.s > 12 else kerb + actor.size[0] / 2 + float(rng.uniform(1, 20))
+                d = (
+                    float(rng.uniform(0.5, 30.0))
+                    if not seconds and c.s > 12
+                    else kerb + actor.size[0] / 2 + float(rng.uniform(1, 20))
+                )
                 found.append(
                     Mover(actor, steady(c.s + sign * lane, sign * d, sign * np.pi / 2, 0.0, float(sign), speed))
                 )
             if rng.random() < 0.4:
                 d = kerb + float(rng.uniform(6, 22))
                 s = c.s + sign * (c.half_width - 1.0) if c.half_width > 4 else c.s + sign * c.half_width * 0.8
-                found.append(Mover(draw_vehicle(rng, held_out, only_cars=True), still(s, sign * (d + 2), sign * np.pi / 2)))
+                found.append(
+                    Mover(draw_vehicle(rng, held_out, only_cars=True), still(s, sign * (d + 2), sign * np.pi / 2))
+                )
     return found

@@ -10,7 +10,9 @@ from mono3d_kd_core.simulation.mesh import Mesh
 from mono3d_kd_core.simulation.shapes import ellipsoid, quads, tube
 
 Vector = NDArray[np.float64]
-GREENS = np.array([[0.055, 0.105, 0.022], [0.075, 0.13, 0.03], [0.045, 0.085, 0.03], [0.10, 0.13, 0.03], [0.13, 0.10, 0.03]])
+GREENS = np.array(
+    [[0.055, 0.105, 0.022], [0.075, 0.13, 0.03], [0.045, 0.085, 0.03], [0.10, 0.13, 0.03], [0.13, 0.10, 0.03]]
+)
 
 
 def tree(height: float, spread: float, rng: np.random.Generator, leaves: int = 420) -> Mesh:
@@ -45,7 +47,16 @@ def conifer(height: float, rng: np.random.Generator) -> Mesh:
         rise = height * 0.28
         base = height * level
         parts.append(
-            tube((0, 0, base), (0, 0, min(base + rise, height)), radius, green * 0.6, Material.FOLIAGE, 0.02, 9, capped=False)
+            tube(
+                (0, 0, base),
+                (0, 0, min(base + rise, height)),
+                radius,
+                green * 0.6,
+                Material.FOLIAGE,
+                0.02,
+                9,
+                capped=False,
+            )
         )
         lobes.append((np.array([0, 0, base + 0.1]), radius))
     parts.append(_leaves(lobes, green, 180, 0.4, rng, flat=0.3))
@@ -57,14 +68,21 @@ def bush(radius: float, rng: np.random.Generator) -> Mesh:
     green = GREENS[rng.integers(4)] * rng.uniform(0.8, 1.3)
     centre = np.array([0, 0, radius * 0.6])
     rough = 1 + rng.uniform(-0.2, 0.15, (5, 7))
-    core = ellipsoid(centre, np.array([radius, radius, radius * 0.75]) * 0.85, green * 0.5, Material.FOLIAGE, 4, 7, rough)
+    core = ellipsoid(
+        centre, np.array([radius, radius, radius * 0.75]) * 0.85, green * 0.5, Material.FOLIAGE, 4, 7, rough
+    )
     return Mesh.join([core, _leaves([(centre, radius)], green, int(90 * radius), 0.22, rng)])
 
 
 def _leaves(
-    lobes: list[tuple[Vector, float]], green: Vector, count: int, size: float, rng: np.random.Generator, flat: float = 1.0
+    lobes: list[tuple[Vector, float]],
+    green: Vector,
+    count: int,
+    size: float,
+    rng: np.random.Generator,
+    flat: float = 1.0,
 ) -> Mesh:
-    """Scatter leaf clumps, one triangle each, over the surfaces of spheres; their normals look outwards, as a crown shades."""
+    """Scatter leaf clumps, one triangle each, over spheres; their normals look outwards, as a crown shades."""
     share = np.array([r**2 for _, r in lobes])
     owner = rng.choice(len(lobes), count, p=share / share.sum())
     centres, radii = np.array([c for c, _ in lobes])[owner], np.array([r for _, r in lobes])[owner]
@@ -74,7 +92,7 @@ def _leaves(
     corners = middle[:, None] + rng.normal(0, size * 0.62, (count, 3, 3))
     mesh = Mesh.from_corners(corners, green, Material.FOLIAGE)
     shade = rng.uniform(0.65, 1.45, (count, 1)) * (0.72 + 0.35 * outward[:, 2:])
-    normals = np.repeat((outward + [0, 0, 0.25])[:, None], 3, 1)
+    normals = np.repeat((outward + np.array([0, 0, 0.25]))[:, None], 3, 1)
     normals /= np.linalg.norm(normals, axis=-1, keepdims=True)
     object.__setattr__(mesh, "colour", (mesh.colour * shade).astype(np.float32))
     object.__setattr__(mesh, "normals", normals.astype(np.float32))

@@ -108,7 +108,9 @@ PAINTS: NDArray[np.float64] = np.array(
      [0.55, 0.40, 0.03], [0.20, 0.05, 0.03]]
 )  # fmt: skip
 PAINT_WEIGHTS = np.array([13, 9, 12, 8, 10, 12, 9, 6, 7, 6, 2, 3, 1, 2], np.float64)
-TRUCK_BODY = np.array([[0.75, 0.75, 0.74], [0.60, 0.62, 0.62], [0.10, 0.16, 0.40], [0.50, 0.08, 0.05], [0.65, 0.55, 0.12]])
+TRUCK_BODY = np.array(
+    [[0.75, 0.75, 0.74], [0.60, 0.62, 0.62], [0.10, 0.16, 0.40], [0.50, 0.08, 0.05], [0.65, 0.55, 0.12]]
+)
 
 
 def draw_size(style: Style, rng: np.random.Generator) -> tuple[float, float, float]:
@@ -155,7 +157,9 @@ def _model(style: Style, number: int) -> Mesh:
          np.stack([x, half * 0.945, belt], 1), np.stack([x, rail, np.maximum(top - 0.05 * (0.4 + cabin), belt)], 1),
          np.stack([x, rail * 0.75, top - 0.015], 1), np.stack([x, zero, top], 1)], 1,
     )  # fmt: skip
-    body, glass, trim = [], [], []
+    body: list[NDArray[np.float64]] = []
+    glass: list[NDArray[np.float64]] = []
+    trim: list[NDArray[np.float64]] = []
     lower_trim = rng.random() < 0.4
     for i, segment in enumerate(style.segments):
         for j in range(ring.shape[1] - 1):
@@ -163,13 +167,18 @@ def _model(style: Style, number: int) -> Mesh:
             window = (segment == "cabin" and j == 4) or (segment == "screen" and j >= 5)
             chosen = glass if window else trim if (j == 0 and lower_trim) else body
             chosen += [quad, quad[::-1] * [1, -1, 1]]
-    tail, nose = np.concatenate([ring[0], ring[0, ::-1] * [1, -1, 1]]), np.concatenate([ring[-1], ring[-1, ::-1] * [1, -1, 1]])
+    tail, nose = (
+        np.concatenate([ring[0], ring[0, ::-1] * [1, -1, 1]]),
+        np.concatenate([ring[-1], ring[-1, ::-1] * [1, -1, 1]]),
+    )
     centre_tail, centre_nose = tail.mean(0), nose.mean(0)
     caps = [[tail[k], tail[k - 1], centre_tail] for k in range(len(tail))]
     caps += [[nose[k - 1], nose[k], centre_nose] for k in range(len(nose))]
     floor = np.array([ring[0, 0], ring[-1, 0], ring[-1, 0] * [1, -1, 1], ring[0, 0] * [1, -1, 1]])
     parts = [
-        Mesh.join([quads(np.array(body), paint, Material.PAINT), Mesh.from_corners(caps, paint, Material.PAINT)]).smoothed(32),
+        Mesh.join(
+            [quads(np.array(body), paint, Material.PAINT), Mesh.from_corners(caps, paint, Material.PAINT)]
+        ).smoothed(32),
         quads(np.array(glass), GLASS_COLOUR, Material.GLASS).smoothed(25),
         quads(floor, PLASTIC_COLOUR, Material.PLASTIC),
     ]
@@ -194,7 +203,9 @@ def _running_gear(length: float, width: float, height: float, rng: np.random.Gen
     return parts
 
 
-def _face(ring: NDArray[np.float64], paint: NDArray[np.float64], style: Style, outer: float, rng: np.random.Generator) -> list[Mesh]:
+def _face(
+    ring: NDArray[np.float64], paint: NDArray[np.float64], style: Style, outer: float, rng: np.random.Generator
+) -> list[Mesh]:
     """Return lamps, grille, plates and mirrors, set into the outline `ring` (stations, 8, 3)."""
     tail, nose = ring[1], ring[-2]
     length, width, height = ring[-1, 0, 0] - ring[0, 0, 0], 2 * float(ring[:, :, 1].max()), float(ring[:, :, 2].max())
@@ -225,22 +236,28 @@ def truck(length: float, width: float, height: float, rng: np.random.Generator) 
     x_cab = length / 2 - cab_length / 2
     parts = [
         box(cab_length, width * 0.96, cab_height - 0.55, paint, Material.PAINT, taper=0.95).moved(x_cab, 0, 0.55),
-        box(0.04, width * 0.84, cab_height * 0.30, GLASS_COLOUR, Material.GLASS).moved(length / 2 - 0.03, 0, cab_height * 0.56),
+        box(0.04, width * 0.84, cab_height * 0.30, GLASS_COLOUR, Material.GLASS).moved(
+            length / 2 - 0.03, 0, cab_height * 0.56
+        ),
         box(cab_length * 0.5, width * 0.965, cab_height * 0.26, GLASS_COLOUR, Material.GLASS).moved(
             x_cab + 0.2, 0, cab_height * 0.58
         ),
-        box(length - cab_length - 0.25, width, height - 1.0, cargo, Material.PLASTIC).moved(-cab_length / 2 - 0.12, 0, 1.0),
+        box(length - cab_length - 0.25, width, height - 1.0, cargo, Material.PLASTIC).moved(
+            -cab_length / 2 - 0.12, 0, 1.0
+        ),
         box(length * 0.97, width * 0.4, 0.35, PLASTIC_COLOUR, Material.PLASTIC).moved(-0.05, 0, 0.65),
         box(0.1, width * 0.9, 0.3, PLASTIC_COLOUR, Material.PLASTIC).moved(length / 2 - 0.06, 0, 0.4),
         box(0.1, width * 0.95, 0.12, PLASTIC_COLOUR, Material.PLASTIC).moved(-length / 2 + 0.06, 0, 0.5),
     ]
     for side in (-1, 1):
         y = side * (width / 2 - 0.2)
-        for along in (length / 2 - 1.1, -length / 2 + 1.3, *((-length / 2 + 2.5,) if length > 9 else ())):
-            parts.append(wheel(0.48, 0.32, (0.4, 0.4, 0.4), along, y))
+        axles = (length / 2 - 1.1, -length / 2 + 1.3, *((-length / 2 + 2.5,) if length > 9 else ()))
+        parts += [wheel(0.48, 0.32, (0.4, 0.4, 0.4), along, y) for along in axles]
         lamp = box(0.06, 0.3, 0.14, (0.8, 0.8, 0.75), Material.LAMP)
         parts.append(lamp.moved(length / 2 - 0.03, side * width * 0.36, 0.75))
-        parts.append(box(0.05, 0.3, 0.14, (0.45, 0.02, 0.01), Material.LAMP).moved(-length / 2 + 0.03, side * width * 0.38, 0.85))
+        parts.append(
+            box(0.05, 0.3, 0.14, (0.45, 0.02, 0.01), Material.LAMP).moved(-length / 2 + 0.03, side * width * 0.38, 0.85)
+        )
     return Mesh.join(parts)
 
 
@@ -256,10 +273,14 @@ def bus(length: float, width: float, height: float, rng: np.random.Generator, lo
     pillars = np.arange(-0.42, 0.45, 1.5 / length) * length
     parts += [box(0.12, width + 0.025, band, paint, Material.PAINT).moved(float(x), 0, 0.42 * height) for x in pillars]
     for side in (-1, 1):
-        for along in (-0.28, 0.30):
-            parts.append(wheel(0.48, 0.3, (0.4, 0.4, 0.4), along * length, side * (width / 2 - 0.14)))
-        parts.append(box(0.05, 0.3, 0.15, (0.8, 0.8, 0.75), Material.LAMP).moved(length / 2 - 0.02, side * width * 0.36, 0.65))
-        parts.append(box(0.05, 0.2, 0.3, (0.45, 0.02, 0.01), Material.LAMP).moved(-length / 2 + 0.02, side * width * 0.40, 0.9))
+        y = side * (width / 2 - 0.14)
+        parts += [wheel(0.48, 0.3, (0.4, 0.4, 0.4), along * length, y) for along in (-0.28, 0.30)]
+        parts.append(
+            box(0.05, 0.3, 0.15, (0.8, 0.8, 0.75), Material.LAMP).moved(length / 2 - 0.02, side * width * 0.36, 0.65)
+        )
+        parts.append(
+            box(0.05, 0.2, 0.3, (0.45, 0.02, 0.01), Material.LAMP).moved(-length / 2 + 0.02, side * width * 0.40, 0.9)
+        )
     return Mesh.join(parts)
 
 

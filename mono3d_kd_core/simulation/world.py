@@ -92,7 +92,9 @@ def build_world(seed: int, index: int = 0, split: Split = "train", seconds: floa
     kinds = HELD_OUT_KINDS if held_out else KINDS
     kind = str(plan.choice(list(kinds), p=np.array(list(kinds.values())) / sum(kinds.values())))
     street = draw_street(kind, plan, end=130.0 + 20.0 * seconds + 60.0)
-    rocking = np.array([plan.uniform(0.4, 1.8, 3), plan.uniform(0, 2 * np.pi, 3), np.abs(plan.normal(0, 1, 3)) * [0.006, 0.005, 0.01]])
+    rocking = np.array(
+        [plan.uniform(0.4, 1.8, 3), plan.uniform(0, 2 * np.pi, 3), np.abs(plan.normal(0, 1, 3)) * [0.006, 0.005, 0.01]]
+    )
     return World(
         street,
         build_scenery(street, buildings.HELD_OUT if held_out else buildings.TRAINING, things),
