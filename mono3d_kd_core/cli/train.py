@@ -1,0 +1,31 @@
+"""`mono3d-kd train`: a student from a recipe and folders of targets or labels."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def command(
+    recipe: Annotated[str, typer.Argument(help="A YAML file, or the name of a packaged recipe such as keypoint_small.")],
+    data: Annotated[list[Path], typer.Option(help="Labels, target store or simulated set in KITTI's layout; repeatable.")],
+    out: Annotated[Path, typer.Option(help="Folder of the run: checkpoints, logs, bundle.")],
+    val: Annotated[list[Path] | None, typer.Option(help="Like --data, to validate on; repeatable.")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on from the last whole epoch of the run in --out.")] = False,
+    set_: Annotated[list[str] | None, typer.Option("--set", help="Change a key: schedule.epochs=5; repeatable.")] = None,
+    licence: Annotated[str, typer.Option(help="Terms of the weights, noted in the bundle's card.")] = "",
+) -> None:
+    """Train a student; OUT/bundle is the result. TensorBoard reads OUT/logs.
+
+    Example: mono3d-kd train keypoint_resnet18 --data targets/0052 --out runs/0052 --set schedule.epochs=40
+    """
+    from mono3d_kd_core.training.recipe import find_recipe, load_recipe
+    from mono3d_kd_core.training.run import Run
+
+    chosen = load_recipe(find_recipe(recipe), set_)
+    bundle = Run(chosen, data, val or [], out, licence).train(resume)
+    for name, value in bundle.card.metrics.items():
+        print(f"{name:28s} {value:.3f}")
+    print(f"{bundle.path}: the trained model; try: mono3d-kd detect SOURCE --model {bundle.path} --out DIR --pictures")

@@ -1,0 +1,50 @@
+"""Examples kept ready: pictures resized once and held in one file, the rest in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import numpy as np
+
+from mono3d_kd_core.training.examples import Example, Examples
+
+Track = Callable[[Iterable[int], str], Iterable[int]]
+"""Shows progress over an iterable under a title."""
+
+
+def bytes_needed(examples: Examples) -> int:
+    """Return how much disk the pictures of all examples take."""
+    return len(examples) * examples.size[0] * examples.size[1] * 3
+
+
+class CachedExamples:
+    """All of `examples`, read once.
+
+    Pictures lie in `file`, mapped into memory, so that the system keeps in RAM what fits and worker processes share it;
+    the file is made anew and removed by `close`.
+    """
+
+    def __init__(self, examples: Examples, file: Path, track: Track) -> None:
+        self._file = file
+        file.parent.mkdir(parents=True, exist_ok=True)
+        shape = (len(examples), *examples.size, 3)
+        pictures = np.lib.format.open_memmap(file, "w+", np.uint8, shape)
+        self._rest = []
+        for index in track(range(len(examples)), "reading frames"):
+            example = examples[index]
+            pictures[index] = example.image
+            self._rest.append((example.id, example.camera, example.annotation))
+        pictures.flush()
+        self._pictures = np.lib.format.open_memmap(file, "r")
+
+    def __len__(self) -> int:
+        return len(self._rest)
+
+    def __getitem__(self, index: int) -> Example:
+        id_, camera, annotation = self._rest[index]
+        return Example(id_, np.asarray(self._pictures[index]), camera, annotation)
+
+    def close(self) -> None:
+        """Remove the file; what is mapped stays readable until it is let go."""
+        self._file.unlink(missing_ok=True)

@@ -1,0 +1,132 @@
+"""Batches: the same ones in the same order for the same seed, wherever a run was interrupted."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import lightning.pytorch as pl
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from mono3d_kd_core.geometry.camera import CameraModel
+from mono3d_kd_core.students.base import Annotation
+from mono3d_kd_core.training.augment import augment
+from mono3d_kd_core.training.cache import CachedExamples, Track, bytes_needed
+from mono3d_kd_core.training.examples import Example, Examples
+from mono3d_kd_core.training.recipe import AugmentConfig, Recipe
+
+Key = tuple[int, int]
+"""Epoch and index: all that the random changes of an example depend on, beside the seed."""
+
+
+@dataclass
+class Batch:
+    """B pictures as (B,3,H,W) uint8 RGB, their cameras and annotations."""
+
+    ids: list[str]
+    images: Tensor
+    cameras: list[CameraModel]
+    annotations: list[Annotation]
+
+
+def collate(examples: Sequence[Example]) -> Batch:
+    """Join examples of one size; the pictures come channels last in memory, as convolutions on a CPU like them."""
+    images = torch.from_numpy(np.stack([example.image for example in examples])).permute(0, 3, 1, 2)
+    return Batch(
+        [e.id for e in examples], images, [e.camera for e in examples], [e.annotation for e in examples]
+    )  # fmt: skip
+
+
+class TrainingSet(Dataset[Example]):
+    """Examples, randomly changed; the change depends on seed, epoch and index only, not on who asks or when."""
+
+    def __init__(self, examples: Examples | CachedExamples, config: AugmentConfig, seed: int) -> None:
+        self.examples = examples
+        self.config = config
+        self.seed = seed
+
+    def __getitem__(self, key: Key) -> Example:
+        epoch, index = key
+        return augment(self.examples[index], self.config, np.random.default_rng((self.seed, epoch, index)))
+
+
+class PlainSet(Dataset[Example]):
+    """Examples as they are, for validation."""
+
+    def __init__(self, examples: Examples | CachedExamples) -> None:
+        self.examples = examples
+
+    def __len__(self) -> int:
+        return len(self.examples)
+
+    def __getitem__(self, index: int) -> Example:
+        return self.examples[index]
+
+
+class EpochSampler(Sampler[Key]):
+    """Every index once an epoch, in an order that depends on seed and epoch only."""
+
+    def __init__(self, length: int, seed: int, epoch: int = 0) -> None:
+        self.length = length
+        self.seed = seed
+        self.epoch = epoch
+
+    def set_epoch(self, epoch: int) -> None:
+        """Called by the trainer before each epoch."""
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        return self.length
+
+    def __iter__(self) -> Iterator[Key]:
+        order = np.random.default_rng((self.seed, self.epoch)).permutation(self.length)
+        return iter([(self.epoch, int(index)) for index in order])
+
+
+class RecipeData(pl.LightningDataModule):
+    """Training and validation batches of a recipe."""
+
+    def __init__(self, recipe: Recipe, train: Examples, val: Examples | None, cache: Path, track: Track) -> None:
+        super().__init__()
+        self.recipe = recipe
+        self._caches: list[CachedExamples] = []
+        self._train = self._kept(train, cache / "train.npy", track)
+        self._val = None if val is None else self._kept(val, cache / "val.npy", track)
+
+    def _kept(self, examples: Examples, file: Path, track: Track) -> Examples | CachedExamples:
+        if bytes_needed(examples) > self.recipe.data.cache_gib * 2**30:
+            return examples
+        cached = CachedExamples(examples, file, track)
+        self._caches.append(cached)
+        return cached
+
+    def cameras(self) -> list[CameraModel]:
+        """Return the cameras of (at most 200, evenly chosen) training examples, as the network sees them."""
+        step = max(1, len(self._train) // 200)
+        return [self._train[index].camera for index in range(0, len(self._train), step)]
+
+    def train_dataloader(self) -> DataLoader[Example]:
+        """Return the training batches of the trainer's epoch; a last, smaller batch is left out."""
+        schedule, workers = self.recipe.schedule, self.recipe.data.workers
+        epoch = self.trainer.current_epoch if self.trainer else 0
+        sampler = EpochSampler(len(self._train), schedule.seed, epoch)
+        return DataLoader(
+            TrainingSet(self._train, self.recipe.augment, schedule.seed), min(schedule.batch_size, len(sampler)),
+            sampler=sampler, num_workers=workers, collate_fn=collate, drop_last=True,
+        )  # fmt: skip
+
+    def val_dataloader(self) -> list[DataLoader[Example]]:
+        """Return the validation batches, in order; no loader without validation data."""
+        if self._val is None:
+            return []
+        batch = self.recipe.schedule.batch_size
+        return [DataLoader(PlainSet(self._val), batch, num_workers=self.recipe.data.workers, collate_fn=collate)]
+
+    def close(self) -> None:
+        """Remove the cached pictures."""
+        for cached in self._caches:
+            cached.close()

@@ -1,0 +1,103 @@
+"""What training sees of a data set: pictures at the network's size, their cameras and what is taught about them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mono3d_kd_core.errors import DataError
+from mono3d_kd_core.frames import SensorFrame
+from mono3d_kd_core.geometry.camera import CameraModel
+from mono3d_kd_core.io.kitti import KittiLabels, KittiObjectSource
+from mono3d_kd_core.students.base import Annotation
+from mono3d_kd_core.students.letterbox import Letterbox
+from mono3d_kd_core.training.recipe import DataConfig
+
+
+@dataclass(frozen=True)
+class Example:
+    """One picture (H,W,3) uint8 RGB of the network's size, the camera that describes it, and what is taught about it."""
+
+    id: str
+    image: NDArray[np.uint8]
+    camera: CameraModel
+    annotation: Annotation
+
+
+class Labelled(Protocol):
+    """A source of frames that also has labels, by the same index: a KITTI folder, a target store, a simulated set."""
+
+    name: str
+
+    @property
+    def ids(self) -> Sequence[str]: ...
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int) -> SensorFrame: ...
+
+    def labels(self, index: int) -> KittiLabels: ...
+
+
+class Examples:
+    """Frames of labelled sources, one source after the other, made into examples of one size (height, width)."""
+
+    def __init__(
+        self, sources: Sequence[Labelled], classes: Sequence[str], size: tuple[int, int], config: DataConfig
+    ) -> None:
+        self.sources = sources
+        self.classes = classes
+        self.size = size
+        self.config = config
+        self._places = [(source, i) for source in sources for i in range(len(source))]
+        if not self._places:
+            raise DataError(f"no frames to train on in {', '.join(source.name for source in sources)}")
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    def __getitem__(self, index: int) -> Example:
+        source, i = self._places[index]
+        frame = source[i]
+        letterbox = Letterbox.fit(frame.rig.camera.width, frame.rig.camera.height, self.size)
+        annotation = annotate(source.labels(i), frame.rig.camera, letterbox, self.classes, self.config)
+        return Example(frame.id, letterbox.image(frame.image), letterbox.camera(frame.rig.camera), annotation)
+
+    def __iter__(self) -> Iterator[Example]:
+        return (self[index] for index in range(len(self)))
+
+
+def annotate(
+    labels: KittiLabels, camera: CameraModel, letterbox: Letterbox, classes: Sequence[str], config: DataConfig
+) -> Annotation:
+    """Turn the rows of a label file into what is taught about the letterboxed picture.
+
+    Rows of a learned class are objects unless they are doubtful: a low score, hardly visible, too small. Doubtful rows and
+    rows of the ignored classes become regions about which nothing is said.
+    """
+    box2d = letterbox.box2d(labels.bbox, camera)
+    learned = np.isin(labels.type, classes)
+    doubtful = (labels.occluded > config.max_occlusion) | (labels.truncated > config.max_truncation)
+    doubtful |= box2d[:, 3] - box2d[:, 1] < config.min_height
+    weight = np.ones(len(labels))
+    if labels.score is not None:
+        doubtful |= labels.score < (config.min_score or -np.inf)
+        weight = np.clip(labels.score / config.full_score, 0, 1) if config.full_score else weight
+    objects = learned & ~doubtful
+    ignored = (learned & doubtful) | np.isin(labels.type, config.ignored)
+    return Annotation(labels[objects].boxes(), box2d[objects], weight[objects], box2d[ignored])
+
+
+def open_labelled(path: Path) -> Labelled:
+    """Open a folder in KITTI's layout with label_2/: labels, a target store or a simulated set. Raises DataError."""
+    source = KittiObjectSource(path)
+    labelled = {file.stem for file in (source.folder / "label_2").glob("*.txt")}
+    ids = [id_ for id_ in source.ids if id_ in labelled]
+    if not ids:
+        raise DataError(f"{path}: none of its {len(source)} frames has a label file in {source.folder / 'label_2'}")
+    return KittiObjectSource(path, ids=ids)

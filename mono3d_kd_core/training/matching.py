@@ -1,0 +1,87 @@
+"""Which detections are which objects, by distance on the ground; enough to watch a training and to calibrate its scores."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mono3d_kd_core.geometry.boxes import Boxes3D
+from mono3d_kd_core.geometry.rigid import Matrix
+from mono3d_kd_core.students.keypoint_decode import ScoreCalibration
+
+
+def match(found: Boxes3D, truth: Boxes3D, radius: float) -> NDArray[np.int64]:
+    """Return for each detection (N,) the object that it is, or -1.
+
+    It is the nearest of its class within `radius` metres on the ground; higher scores choose first, each object once.
+    """
+    distance = np.linalg.norm(found.centre[:, None, :2] - truth.centre[None, :, :2], axis=-1)
+    distance[found.label[:, None] != truth.label[None]] = np.inf
+    result = np.full(len(found), -1)
+    for i in np.argsort(-found.score, kind="stable"):
+        if len(truth) and (j := int(distance[i].argmin())) >= 0 and distance[i, j] <= radius:
+            result[i] = j
+            distance[:, j] = np.inf
+    return result
+
+
+@dataclass(frozen=True)
+class FoundShare:
+    """How many of the objects nearer than a distance were found, and how many detections were right."""
+
+    recall: float
+    precision: float
+    objects: int
+
+
+def found_share(
+    found: Sequence[Boxes3D], truth: Sequence[Boxes3D], label: str,
+    radius: float = 2.0, nearer: float = 40.0, score: float = 0.3,
+) -> FoundShare:  # fmt: skip
+    """Compare detections of one class with objects nearer than `nearer` metres, frame by frame, at a score threshold."""
+    hits = objects = right = alarms = 0
+    for seen, real in zip(found, truth):
+        seen = seen[(seen.label == label) & (seen.score >= score)]
+        real = real[real.label == label]
+        matched = match(seen, real, radius)
+        near = np.hypot(real.centre[:, 0], real.centre[:, 1]) < nearer
+        objects += int(near.sum())
+        hits += int(near[matched[matched >= 0]].sum())
+        seen_near = np.hypot(seen.centre[:, 0], seen.centre[:, 1]) < nearer
+        right += int((matched[seen_near] >= 0).sum())
+        alarms += int(seen_near.sum())
+    return FoundShare(hits / max(objects, 1), right / max(alarms, 1), objects)
+
+
+def fit_calibration(raw: Matrix, right: NDArray[np.bool_]) -> ScoreCalibration:
+    """Fit Platt scaling (Platt 1999) to raw scores (N,) of detections that were right or not (N,).
+
+    Maximum a posteriori with a unit Gaussian prior around leaving the scores alone, which thousands of detections overrule
+    and a handful, or a perfect separation, cannot.
+    """
+    clipped = np.clip(raw, 1e-6, 1 - 1e-6)
+    design = np.column_stack([np.log(clipped / (1 - clipped)), np.ones(len(raw))])
+    sign = np.where(right, 1.0, -1.0)
+    untouched = np.array([1.0, 0.0])
+
+    def cost(parameters: Matrix) -> float:
+        misfit = np.logaddexp(0, -sign * (design @ parameters)).sum()
+        return float(misfit + 0.5 * ((parameters - untouched) ** 2).sum())
+
+    parameters = untouched
+    for _ in range(100):
+        probability = 0.5 * (1 + np.tanh(design @ parameters / 2))
+        gradient = design.T @ (probability - right) + parameters - untouched
+        curvature = (design * (probability * (1 - probability))[:, None]).T @ design + np.eye(2)
+        step = np.linalg.solve(curvature, gradient)
+        while cost(parameters - step) > cost(parameters) and np.abs(step).max() > 1e-9:
+            step /= 2  # Newton may overshoot where the scores saturate
+        parameters = parameters - step
+        if np.abs(step).max() < 1e-9:
+            break
+    # A ranking that came out upside down is not something a scaling should repair.
+    scale, shift = map(float, parameters)
+    return ScoreCalibration(scale=scale, shift=shift) if scale > 0 else ScoreCalibration()

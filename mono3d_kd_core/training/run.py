@@ -1,0 +1,220 @@
+"""A whole training run: from a recipe and folders of data to a bundle."""
+
+from __future__ import annotations
+
+import hashlib
+import pickle
+import signal
+import warnings
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import lightning.pytorch as pl
+import numpy as np
+import torch
+import yaml
+from lightning.pytorch.callbacks import (
+    Callback,
+    EMAWeightAveraging,
+    LearningRateMonitor,
+    ModelCheckpoint,
+    RichProgressBar,
+)
+from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
+from rich.progress import track as rich_track
+
+from mono3d_kd_core.deploy.bundle import Bundle, Card, TrainedCamera, load_bundle, save_bundle
+from mono3d_kd_core.errors import ModelError
+from mono3d_kd_core.geometry.camera import CameraModel
+from mono3d_kd_core.students.backbones import load_backbone_weights
+from mono3d_kd_core.students.keypoint import KeypointStudent
+from mono3d_kd_core.students.keypoint_targets import network_focal
+from mono3d_kd_core.training.data import RecipeData
+from mono3d_kd_core.training.examples import Examples, open_labelled
+from mono3d_kd_core.training.matching import fit_calibration, found_share, match
+from mono3d_kd_core.training.module import TrainingModule
+from mono3d_kd_core.training.pictures import ValidationPictures
+from mono3d_kd_core.training.recipe import Recipe
+
+RECIPE = "recipe.yaml"
+SHOWN_SCORE = 0.3
+"""The score threshold that the card recommends: calibrated, so about one in three of the weakest boxes shown is right."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a training run reads and where it writes.
+
+    data and val are folders in KITTI's layout with label_2/ (labels, target stores, simulated sets); out gets
+    checkpoints/, logs/, recipe.yaml and, at the end, bundle/.
+    """
+
+    recipe: Recipe
+    data: Sequence[Path]
+    val: Sequence[Path]
+    out: Path
+    licence: str = ""
+
+    def train(self, resume: bool = False, quiet: bool = False) -> Bundle:
+        """Train and return the bundle. Raises ModelError or DataError in words; Ctrl-C is KeyboardInterrupt.
+
+        A checkpoint is written after each epoch, so a stopped run resumes from its last whole epoch, as if it had never
+        stopped.
+        """
+        checkpoint = self._checkpoint(resume)
+        pl.seed_everything(self.recipe.schedule.seed, verbose=False)
+        torch.set_float32_matmul_precision("high")
+        self.out.mkdir(parents=True, exist_ok=True)
+        data = self._data(quiet)
+        try:
+            student = self._student(data.cameras())
+            module = TrainingModule(student, self.recipe.schedule)
+            module.to(memory_format=torch.channels_last)
+            (self.out / RECIPE).write_text(yaml.safe_dump(self.recipe.model_dump(mode="json"), sort_keys=False))
+            self._fit(module, data, checkpoint, quiet)
+            return self._bundle(module, data)
+        finally:
+            data.close()
+
+    def _checkpoint(self, resume: bool) -> Path | None:
+        last = self.out / "checkpoints" / "last.ckpt"
+        if resume:
+            if not last.is_file():
+                raise ModelError(f"{last}: there is no checkpoint to resume from; train without --resume")
+            check_is_plain(last)
+            return last
+        if last.exists():
+            raise ModelError(f"{self.out}: holds a run already; use --resume to go on with it, or give another --out")
+        return None
+
+    def _data(self, quiet: bool) -> RecipeData:
+        c = self.recipe.student
+        size = (c.input_height, c.input_width)
+        train, val = (
+            Examples([open_labelled(path) for path in paths], c.classes, size, self.recipe.data) if paths else None
+            for paths in (self.data, self.val)
+        )
+        if train is None:
+            raise ModelError("no data to train on")
+
+        def track(items: Iterable[int], title: str) -> Iterable[int]:
+            return rich_track(items, title, disable=quiet)
+
+        return RecipeData(self.recipe, train, val, self.out / "cache", track)
+
+    def _student(self, cameras: Sequence[CameraModel]) -> KeypointStudent:
+        focal = float(np.median([network_focal(camera) for camera in cameras]))
+        student = KeypointStudent(self.recipe.student.model_copy(update={"reference_focal": focal}))
+        weights = self.recipe.weights
+        if weights is None:
+            return student
+        if weights.is_dir():
+            load_student_weights(student, weights)
+        else:
+            load_backbone_weights(student.backbone, weights)
+        return student
+
+    def _fit(self, module: TrainingModule, data: RecipeData, checkpoint: Path | None, quiet: bool) -> None:
+        schedule = self.recipe.schedule
+        logs = self.out / "logs"
+        trainer = pl.Trainer(
+            max_epochs=schedule.epochs, default_root_dir=self.out, accelerator="auto", devices=1,
+            precision="16-mixed" if torch.cuda.is_available() else "32-true",
+            gradient_clip_val=schedule.gradient_clip, check_val_every_n_epoch=schedule.validate_every,
+            num_sanity_val_steps=0, log_every_n_steps=10, callbacks=self._callbacks(quiet), enable_progress_bar=not quiet,
+            enable_model_summary=False, limit_val_batches=1.0 if self.val else 0,
+            logger=[TensorBoardLogger(logs, name="", version="tensorboard"), CSVLogger(logs, name="", version="csv")],
+        )  # fmt: skip
+        with warnings.catch_warnings():
+            # Lightning's advice about workers and steps: the cache makes workers needless, the rest is noise.
+            warnings.simplefilter("ignore")
+            try:
+                trainer.fit(module, data, ckpt_path=checkpoint, weights_only=True)
+            except SystemExit:
+                # Lightning turns Ctrl-C into an exit of its own.
+                signal.signal(signal.SIGINT, signal.default_int_handler)
+                raise KeyboardInterrupt from None
+
+    def _callbacks(self, quiet: bool) -> list[Callback]:
+        callbacks: list[Callback] = [
+            ModelCheckpoint(self.out / "checkpoints", filename="last", save_top_k=1, save_on_train_epoch_end=True),
+            LearningRateMonitor("step"),
+            ValidationPictures(),
+        ]
+        if self.recipe.schedule.ema is not None:
+            callbacks.append(EMAWeightAveraging(decay=self.recipe.schedule.ema))
+        return callbacks if quiet else [*callbacks, RichProgressBar()]
+
+    def _bundle(self, module: TrainingModule, data: RecipeData) -> Bundle:
+        student = module.student
+        assert isinstance(student, KeypointStudent)
+        config = student.config
+        metrics: dict[str, float] = {}
+        if self.val:
+            calibration = fit_calibration(*_scores(module))
+            config = config.model_copy(update={"calibration": calibration})
+            found = [replace(boxes, score=calibration(boxes.score)) for boxes in module.found]
+            for name in config.classes:
+                share = found_share(found, module.truth, name, score=SHOWN_SCORE)
+                if share.objects:
+                    metrics |= {f"recall_40m_{name}": share.recall, f"precision_40m_{name}": share.precision}
+        card = Card(
+            kind="student", architecture=student.architecture, config=config.model_dump(mode="json"),
+            classes=list(config.classes), score_threshold=SHOWN_SCORE,
+            camera=trained_camera(data.cameras()), licence=self.licence,
+            metrics={name: round(value, 4) for name, value in metrics.items()},
+            provenance={
+                "recipe_sha256": hashlib.sha256((self.out / RECIPE).read_bytes()).hexdigest(),
+                "data": ", ".join(path.name for path in self.data),
+                "val": ", ".join(path.name for path in self.val),
+                "labels_sha256": labels_hash(self.data),
+            },
+        )  # fmt: skip
+        return save_bundle(self.out / "bundle", card, student.state_dict(), half=True)
+
+
+def load_student_weights(student: KeypointStudent, path: Path) -> None:
+    """Start from the bundle of a student of the same shape. Raises ModelError when it does not fit."""
+    try:
+        student.load_state_dict(load_bundle(path).tensors)
+    except RuntimeError as error:
+        raise ModelError(f"{path}: the bundle's student has another shape than the recipe's: {error}") from error
+
+
+def check_is_plain(checkpoint: Path) -> None:
+    """Refuse a checkpoint that would run code when read. Raises ModelError."""
+    try:
+        content: Any = torch.load(checkpoint, "cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
+        raise ModelError(f"{checkpoint}: holds more than tensors and numbers, or is damaged; not read ({error})") from error
+    if not isinstance(content, dict) or "state_dict" not in content:
+        raise ModelError(f"{checkpoint}: is not a checkpoint of a training run")
+
+
+def trained_camera(cameras: Sequence[CameraModel]) -> TrainedCamera:
+    """Return the median of the cameras as the network sees them, without the padding that letterboxing added."""
+    of = [TrainedCamera.of(camera).model_dump() for camera in cameras]
+    return TrainedCamera.model_validate({k: type(of[0][k])(np.median([c[k] for c in of])) for k in of[0]})
+
+
+def labels_hash(folders: Sequence[Path]) -> str:
+    """Return the sha256 of all label files, in order: what was taught."""
+    digest = hashlib.sha256()
+    for folder in folders:
+        for file in sorted(open_labels(folder).glob("*.txt")):
+            digest.update(file.name.encode() + file.read_bytes())
+    return digest.hexdigest()
+
+
+def open_labels(folder: Path) -> Path:
+    """Return the folder of label files of a data set."""
+    return next((place for place in (folder / "label_2", folder / "training" / "label_2") if place.is_dir()), folder)
+
+
+def _scores(module: TrainingModule) -> tuple[np.ndarray[Any, np.dtype[np.float64]], np.ndarray[Any, np.dtype[np.bool_]]]:
+    """Return the scores of all detections of the last validation, and whether each was an object within 2 m."""
+    scores = [boxes.score for boxes in module.found]
+    right = [match(found, truth, 2.0) >= 0 for found, truth in zip(module.found, module.truth)]
+    return np.concatenate(scores), np.concatenate(right)
