@@ -8,7 +8,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from mono3d_kd_core.evaluation.kitti_overlaps import Indices, Overlaps
+from mono3d_kd_core.evaluation.kitti_overlaps import Overlaps
 from mono3d_kd_core.evaluation.kitti_rules import (
     ABSENT,
     COUNTED,
@@ -17,6 +17,7 @@ from mono3d_kd_core.evaluation.kitti_rules import (
     found_use,
     truth_use,
 )
+from mono3d_kd_core.evaluation.pairs import Indices
 from mono3d_kd_core.geometry.rigid import Matrix
 from mono3d_kd_core.io.kitti_table import LabelTable
 

@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mono3d_kd_core.evaluation.kitti_rules import Space, footprints, is_type
+from mono3d_kd_core.evaluation.pairs import Indices, pairs_in_frames
 from mono3d_kd_core.geometry.overlap import bev_intersection_aligned
 from mono3d_kd_core.geometry.rigid import Matrix
 from mono3d_kd_core.io.kitti_labels import DONT_CARE, KittiLabels
 from mono3d_kd_core.io.kitti_table import LabelTable
 
-Indices = NDArray[np.int64]
 SPACES: tuple[Space, ...] = ("2d", "bev", "3d")
 LEAST = 0.25
 """No metric asks for less overlap than this."""
-CHUNK = 500_000
-"""How many pairs are compared at once."""
 
 
 @dataclass(frozen=True)
@@ -41,26 +37,12 @@ class Overlaps:
         region = is_type(labels.rows, DONT_CARE)
         covered: dict[Space, Matrix] = {space: np.zeros(len(detections.rows)) for space in SPACES}
         parts = []
-        for truth, found in _neighbours(labels.start, detections.start):
+        for truth, found in pairs_in_frames(labels.start, detections.start):
             of_region = region[truth]
             _cover(covered, labels.rows, detections.rows, truth[of_region], found[of_region])
             parts.append(_overlapping(labels.rows, detections.rows, truth[~of_region], found[~of_region]))
         truth, found, iou = (np.concatenate(columns) for columns in zip(*parts))
         return cls(truth, found, dict(zip(SPACES, iou.T)), covered)
-
-
-def _neighbours(truth_start: Indices, found_start: Indices) -> Iterator[tuple[Indices, Indices]]:
-    """Yield all pairs of rows that share a frame, in order of truth, some frames at a time."""
-    yield np.empty(0, np.int64), np.empty(0, np.int64)
-    truths, founds = np.diff(truth_start), np.diff(found_start)
-    chunk = np.cumsum(truths * founds) // CHUNK
-    for number in np.unique(chunk):
-        frames = np.flatnonzero(chunk == number)
-        of_frame = np.repeat(frames, truths[frames])
-        truth = np.repeat(np.arange(truth_start[frames[0]], truth_start[frames[-1] + 1]), founds[of_frame])
-        counts = founds[of_frame]
-        within = np.arange(len(truth)) - np.repeat(np.cumsum(counts) - counts, counts)
-        yield truth, np.repeat(found_start[of_frame], counts) + within
 
 
 def _overlapping(

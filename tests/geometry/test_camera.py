@@ -80,9 +80,10 @@ def test_folded_points_are_not_drawn_into_the_picture() -> None:
 @given(any_camera(), seeds)
 def test_rays_start_at_the_optical_centre(camera: CameraModel, seed: int) -> None:
     uv, _ = pixels(camera, seed, 8)
-    near, far = (camera.unproject(uv, np.full(8, depth)) for depth in (2.0, 9.0))
+    uv = uv[np.isfinite(camera.rays(uv)).all(-1)]
+    near, far = (camera.unproject(uv, np.full(len(uv), depth)) for depth in (2.0, 9.0))
     np.testing.assert_allclose(far - near, 7 * camera.rays(uv), atol=1e-9)
-    np.testing.assert_allclose(near - 2 * camera.rays(uv), np.tile(camera.optical_centre, (8, 1)), atol=1e-9)
+    np.testing.assert_allclose(near - 2 * camera.rays(uv), np.tile(camera.optical_centre, (len(uv), 1)), atol=1e-9)
 
 
 # Crops, sizes and mirrors are compared with what the operation does to a picture of dots.

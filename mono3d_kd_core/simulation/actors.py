@@ -1,0 +1,87 @@
+"""What moves, or might: vehicles, walkers and cyclists, each with an identity, a class, a size and a look."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mono3d_kd_core.simulation import people, vehicles
+from mono3d_kd_core.simulation.mesh import Mesh
+
+
+@dataclass(frozen=True)
+class Actor:
+    """One thing with a label.
+
+    kind is a KITTI class name; size is length, width, height in metres of its box, which stays the same while it moves;
+    mesh(phase) stands on z = 0 with the box centred in x and y, facing +x; phase is that of its gait or pedals, radians.
+    stride is how far it gets in one turn of the phase (0: the look does not change).
+    """
+
+    kind: str
+    size: tuple[float, float, float]
+    mesh: Callable[[float], Mesh]
+    stride: float = 0.0
+
+
+def draw_vehicle(rng: np.random.Generator, held_out: bool, only_cars: bool = False) -> Actor:
+    """Draw a car, van, truck, bus, tram or trailer, as common as in KITTI's labels; held_out chooses validation's shapes."""
+    u = rng.random()
+    if only_cars or u < 0.905:
+        kind = "Van" if u < 0.085 and not only_cars else "Car"
+        names = [
+            n for n, s in vehicles.STYLES.items() if s.kind == kind and (n in vehicles.HELD_OUT_STYLES) == held_out
+        ]
+        style = vehicles.STYLES[names[rng.integers(len(names))]]
+        size = vehicles.draw_size(style, rng)
+        mesh = vehicles.car(style, *size, rng)
+        return Actor(kind, size, lambda _phase: mesh)
+    if u < 0.945:
+        size = (float(rng.uniform(6.5, 13.5)), float(rng.uniform(2.3, 2.6)), float(rng.uniform(2.7, 3.9)))
+        lorry = vehicles.truck(*size, rng)
+        return Actor("Truck", size, lambda _phase: lorry)
+    if u < 0.965:
+        size = (float(rng.uniform(11, 18)), 2.5, float(rng.uniform(3.0, 3.5)))
+        coach = vehicles.bus(*size, rng)
+        return Actor("Tram" if size[0] > 14 else "Misc", size, lambda _phase: coach)
+    size = (float(rng.uniform(2.5, 6.0)), float(rng.uniform(1.5, 2.3)), float(rng.uniform(1.4, 2.6)))
+    caravan = vehicles.trailer(*size, rng)
+    return Actor("Misc", size, lambda _phase: caravan)
+
+
+def draw_walker(rng: np.random.Generator, moving: bool) -> Actor:
+    """Draw a pedestrian, walking or standing."""
+    figure = people.Figure.draw(rng)
+    return _fitted(
+        "Pedestrian",
+        lambda phase: people.walker(figure, phase, moving),
+        moving,
+        1.5 * figure.stride * figure.height / 1.75,
+    )
+
+
+def draw_sitter(rng: np.random.Generator) -> Actor:
+    """Draw somebody who sits."""
+    figure = people.Figure.draw(rng)
+    return _fitted("Person_sitting", lambda _phase: people.sitter(figure), False, 0.0)
+
+
+def draw_cyclist(rng: np.random.Generator) -> Actor:
+    """Draw a cyclist."""
+    figure = people.Figure.draw(rng)
+    colour = vehicles.draw_paint(rng)
+    return _fitted("Cyclist", lambda phase: people.cyclist(figure, phase, colour), True, 5.5)
+
+
+def _fitted(kind: str, pose: Callable[[float], Mesh], moving: bool, stride: float) -> Actor:
+    """Give an actor the box that holds it in every phase, centred on the box."""
+    poses = [pose(phase) for phase in (np.linspace(0, 2 * np.pi, people.PHASES, endpoint=False) if moving else (0.0,))]
+    bounds: list[tuple[NDArray[np.float64], NDArray[np.float64]]] = [mesh.bounds() for mesh in poses]
+    low, high = np.min([b[0] for b in bounds], 0), np.max([b[1] for b in bounds], 0)
+    middle = (low + high) / 2
+    shift = (-float(middle[0]), -float(middle[1]), -float(low[2]))
+    length, width, height = (float(v) for v in high - low)
+    return Actor(kind, (length, width, height), lambda phase: pose(phase).transformed(np.eye(3), shift), stride)

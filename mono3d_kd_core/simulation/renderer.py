@@ -1,0 +1,208 @@
+"""One moment of a world, seen by all sensors of a rig."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mono3d_kd_core.frames import SensorFrame
+from mono3d_kd_core.geometry.rigid import T_CAMERA_BODY, Matrix, inverse
+from mono3d_kd_core.simulation import lidar, raster
+from mono3d_kd_core.simulation.labels import Truth, silhouette, upright_boxes
+from mono3d_kd_core.simulation.light import Light
+from mono3d_kd_core.simulation.mesh import Mesh
+from mono3d_kd_core.simulation.rig import Sensors
+from mono3d_kd_core.simulation.sensor import develop
+from mono3d_kd_core.simulation.shading import shade
+from mono3d_kd_core.simulation.shadow import HeightMap
+from mono3d_kd_core.simulation.world import Placed, World
+
+FAR = 110.0
+"""Metres within which actors are drawn."""
+
+
+@dataclass(frozen=True)
+class Shot:
+    """A frame and the whole truth about it.
+
+    depth (H,W) float32 metres along z, 0 for the sky; instance (H,W) int32 is 1 + the row of `truth`, 0 elsewhere;
+    seconds (N,) and owner (N,) belong to the frame's points: time from the stamp, and the row of `truth` or -1.
+    lidar_stamp is the LiDAR's own, ns.
+    """
+
+    frame: SensorFrame
+    truth: Truth
+    depth: NDArray[np.float32]
+    instance: NDArray[np.int32]
+    seconds: NDArray[np.float32]
+    owner: NDArray[np.int32]
+    lidar_stamp: int
+
+
+class Renderer:
+    """Draws worlds for one set of sensors; block x block rays a pixel."""
+
+    def __init__(self, sensors: Sensors, block: int = 1) -> None:
+        self.sensors = sensors
+        self._block = block
+        camera = sensors.rig.camera
+        self._lens = raster.Lens(camera.resized(camera.width * block, camera.height * block))
+
+    def shoot(self, world: World, t: float, id_: str, stamp: int, rng: np.random.Generator) -> Shot:
+        """Return what the sensors record of a world at t seconds."""
+        T_world_base = world.ego(t)
+        scene = _Scene.at(world, t, T_world_base)
+        camera = self._photograph(scene, world.light, T_world_base, rng)
+        T_body_world = inverse(self.sensors.T_base_camera @ T_CAMERA_BODY) @ inverse(T_world_base)
+        sweep = self._sweep(world, t, scene, rng)
+        owner = scene.owner[sweep.triangle] if sweep else np.empty(0, np.int32)
+        truth, row_of = self._truth(scene, camera, owner, T_body_world)
+        frame = SensorFrame(id_, stamp, camera.image, sweep.points if sweep else None, self.sensors.rig)
+        b = self._block
+        return Shot(
+            frame, truth, np.where(np.isfinite(camera.depth), camera.depth, 0)[b // 2 :: b, b // 2 :: b],
+            (row_of[scene.owner[camera.face]] + 1)[b // 2 :: b, b // 2 :: b] * (camera.face >= 0)[b // 2 :: b, b // 2 :: b],
+            sweep.seconds if sweep else np.empty(0, np.float32), row_of[owner],
+            stamp + round(self.sensors.lidar_offset * 1e9),
+        )  # fmt: skip
+
+    def _photograph(self, scene: _Scene, light: Light, T_world_base: Matrix, rng: np.random.Generator) -> _Photograph:
+        T_camera_base = inverse(self.sensors.T_base_camera).astype(np.float32)
+        mesh = scene.mesh
+        corners = mesh.corners @ T_camera_base[:3, :3].T + T_camera_base[:3, 3]
+        depth, face = self._lens.draw(corners)
+        local = replace(light, sun=T_world_base[:3, :3].T @ light.sun)
+        sun = HeightMap.draw(mesh.corners, local.sun, (-12.0, 78.0), (-34.0, 34.0), 0.07)
+        sky = HeightMap.draw(mesh.corners, np.array([0.0, 0.0, 1.0]), (-5.0, 75.0), (-32.0, 32.0), 0.125)
+        radiance = shade(
+            mesh, corners, self._lens.slopes, depth, face, self.sensors.T_base_camera, local, sun, sky, self._block
+        )
+        image = develop(radiance, light.exposure, self.sensors.noise, rng)
+        return _Photograph(image, depth, face, corners)
+
+    def _sweep(self, world: World, t: float, scene: _Scene, rng: np.random.Generator) -> lidar.Sweep | None:
+        beams = self.sensors.beams
+        if beams is None:
+            return None
+        T_lidar_base = inverse(self.sensors.T_base_lidar)
+        start = t + self.sensors.lidar_offset
+        seconds = (np.arange(beams.columns) + 0.5) / beams.columns * beams.turn - beams.turn / 2
+        times = start + seconds if self.sensors.rolling else np.array([start])
+        poses = scene.poses(world, times, T_lidar_base).astype(np.float32)
+        distance, triangle = lidar.trace(scene.mesh.corners, scene.group, poses, beams)
+        face = scene.mesh.corners
+        normals = np.cross(face[:, 1] - face[:, 0], face[:, 2] - face[:, 0])
+        normals = normals / np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-12) @ T_lidar_base[:3, :3].T
+        return lidar.returns(
+            distance, triangle, scene.mesh, normals.astype(np.float32), beams,
+            seconds if self.sensors.rolling else np.zeros(beams.columns), rng,
+        )  # fmt: skip
+
+    def _truth(
+        self, scene: _Scene, camera: _Photograph, owner: NDArray[np.int32], T_body_world: Matrix
+    ) -> tuple[Truth, NDArray[np.int32]]:
+        """Return the truth, and for each object of the scene its row, -1 when it has none (and for index -1)."""
+        model = self.sensors.rig.camera
+        b = self._block
+        count = len(scene.placed)
+        visible = np.bincount(scene.owner[camera.face][camera.face >= 0] + 1, minlength=count + 1)[1:]
+        points = np.bincount(owner + 1, minlength=count + 1)[1:]
+        outlines = np.zeros((count, 4))
+        windows = np.tile(np.array([1, 0, 1, 0], np.int32), (count, 1))
+        for i, span in enumerate(scene.spans):
+            outline = silhouette(camera.corners[span], model)
+            if outline is None:
+                continue
+            outlines[i] = outline
+            u0, v0, u1, v1 = ((np.asarray(outline) + 0.5) * b - 0.5).clip(-1e6, 1e6)
+            windows[i] = (max(int(np.floor(u0)), 0), min(int(np.ceil(u1)), model.width * b - 1),
+                          max(int(np.floor(v0)), 0), min(int(np.ceil(v1)), model.height * b - 1))  # fmt: skip
+        movable = slice(scene.spans[0].start if scene.spans else 0, None)
+        bounds = self._lens.bounds(camera.corners[movable])
+        whole = raster.count_unoccluded(
+            camera.corners[movable], bounds, self._lens.slopes, scene.owner[movable], windows
+        )
+        seen = np.flatnonzero(whole > 0)
+        boxes = upright_boxes(
+            [p.pose for p in scene.placed], [p.actor.size for p in scene.placed], [p.actor.kind for p in scene.placed],
+            T_body_world,
+        )  # fmt: skip
+        rows = seen[np.argsort(boxes.centre[seen, 0], kind="stable")]
+        limit = np.array([model.width - 1, model.height - 1] * 2)
+        clipped = np.clip(outlines[rows], 0, limit)
+        area, total = _area(clipped), np.maximum(_area(outlines[rows]), 1e-9)
+        row_of = np.full(count + 1, -1, np.int32)
+        row_of[rows] = np.arange(len(rows))
+        velocity = np.array([p.velocity for p in scene.placed]).reshape(-1, 3)[rows] @ T_body_world[:3, :3].T
+        truth = Truth(
+            boxes[rows], np.array([p.identity for p in scene.placed], np.int64)[rows], velocity, clipped,
+            np.clip(1 - area / total, 0, 1), visible[rows] / np.maximum(whole[rows], 1), visible[rows] // b**2, points[rows],
+            float(model.intrinsics[1, 1]),
+        )  # fmt: skip
+        return truth, row_of
+
+
+@dataclass(frozen=True)
+class _Photograph:
+    image: NDArray[np.uint8]
+    depth: NDArray[np.float32]
+    face: NDArray[np.int32]
+    corners: NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class _Scene:
+    """All triangles at a moment, in the base frame; owner (F,) is the row of `placed` or -1, group (F,) the LiDAR's."""
+
+    mesh: Mesh
+    placed: list[Placed]
+    spans: list[slice]
+    owner: NDArray[np.int32]
+    group: NDArray[np.int32]
+
+    @classmethod
+    def at(cls, world: World, t: float, T_world_base: Matrix) -> _Scene:
+        T_base_world = inverse(T_world_base)
+        still = world.scenery
+        middle = still.corners[:, 0] @ T_base_world[:2, :3].T.astype(np.float32) + T_base_world[:2, 3].astype(
+            np.float32
+        )
+        wide = np.abs(still.corners[:, 1:] - still.corners[:, :1]).max((1, 2)) > 8.0
+        still = _selected(still, wide | ((np.abs(middle).max(1) < 150) & (middle[:, 0] > -90)))
+        parts = [still.transformed(T_base_world[:3, :3], T_base_world[:3, 3])]
+        placed: list[Placed] = []
+        spans: list[slice] = []
+        owners = [np.full(len(still), -1, np.int32)]
+        start = len(still)
+        for actor in world.actors(t):
+            T = T_base_world @ actor.pose
+            if np.hypot(T[0, 3], T[1, 3]) > FAR or T[0, 3] < -80:
+                continue
+            mesh = actor.actor.mesh(actor.phase).transformed(T[:3, :3], T[:3, 3])
+            owners.append(np.full(len(mesh), len(placed), np.int32))
+            placed.append(actor)
+            spans.append(slice(start, start + len(mesh)))
+            start += len(mesh)
+            parts.append(mesh)
+        owner = np.concatenate(owners)
+        return cls(Mesh.join(parts), placed, spans, owner, owner + 1)
+
+    def poses(self, world: World, times: NDArray[np.float64], T_lidar_base: Matrix) -> Matrix:
+        """Return (groups, times, 3, 4): maps from the base frame of the image's time into the LiDAR's.
+
+        Group 0 stands still; group i + 1 is the i-th placed actor, which moves on.
+        """
+        if len(times) == 1:
+            return np.broadcast_to(T_lidar_base[:3], (len(self.placed) + 1, 1, 3, 4)).copy()
+        raise NotImplementedError
+
+
+def _selected(mesh: Mesh, keep: NDArray[np.bool_]) -> Mesh:
+    names = ("corners", "normals", "uvw", "colour", "material", "variant")
+    return Mesh(**{name: getattr(mesh, name)[keep] for name in names})
+
+
+def _area(boxes: Matrix) -> Matrix:
+    return np.asarray((boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1]))

@@ -1,0 +1,82 @@
+"""A node as a process: started, spun, and brought to an orderly end by signals."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import threading
+import traceback
+from collections.abc import Callable
+from typing import Protocol
+
+import rclpy
+from rclpy.executors import SingleThreadedExecutor
+from rclpy.node import Node
+from rclpy.signals import SignalHandlerOptions
+
+from mono3d_kd_core.errors import Mono3DError
+
+
+class Runnable(Protocol):
+    """What `run` asks of a node beside being one."""
+
+    def start(self, finished: threading.Event) -> None:
+        """Begin, now that callbacks are served; set `finished` to end the process."""
+        ...
+
+    def close(self) -> int:
+        """End while publishing is still possible, callbacks are not served any more; return the exit code."""
+        ...
+
+
+def run(make_node: Callable[[], Runnable], arguments: list[str] | None = None) -> int:
+    """Run a node until SIGINT, SIGTERM or its own end; return the exit code, 2 for a mistake of the user's.
+
+    A second signal ends the process at once, also when the node is busy.
+    """
+    finished = threading.Event()
+
+    def on_signal(number: int, frame: object) -> None:
+        if finished.is_set():
+            sys.exit(128 + number)
+        finished.set()
+
+    # Own handlers: rclpy's shut the context down at once, and a frame in work could no longer be published.
+    rclpy.init(args=arguments, signal_handler_options=SignalHandlerOptions.NO)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, on_signal)
+    try:
+        return _spin(make_node(), finished)
+    except Mono3DError as error:
+        print(f"mono3d_kd: {error}", file=sys.stderr)
+        return 2
+    finally:
+        rclpy.try_shutdown()
+
+
+def _spin(runnable: Runnable, finished: threading.Event) -> int:
+    """Spin on a thread, so that the main thread receives signals at any time."""
+    assert isinstance(runnable, Node)
+    executor = SingleThreadedExecutor()
+    executor.add_node(runnable)
+    stop = threading.Event()
+    thread = threading.Thread(target=_serve, args=(executor, runnable, stop), name="executor", daemon=True)
+    thread.start()
+    runnable.start(finished)
+    finished.wait()
+    stop.set()
+    executor.wake()
+    thread.join(timeout=10)  # a callback may be at work on a long transition
+    code = runnable.close()
+    executor.shutdown()
+    runnable.destroy_node()
+    return code
+
+
+def _serve(executor: SingleThreadedExecutor, node: Node, stop: threading.Event) -> None:
+    """Serve callbacks until `stop`; one that raises is logged, and the others go on."""
+    while not stop.is_set():
+        try:
+            executor.spin_once(timeout_sec=1.0)
+        except Exception:
+            node.get_logger().error(f"a callback failed:\n{traceback.format_exc()}")

@@ -1,0 +1,308 @@
+"""The camera-only detector as a node: images in, detections out."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from rclpy.publisher import Publisher
+from rclpy.qos import DurabilityPolicy, QoSProfile
+from rclpy.subscription import Subscription
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image
+from std_msgs.msg import Header
+from vision_msgs.msg import Detection3DArray, LabelInfo, VisionInfo
+from visualization_msgs.msg import MarkerArray
+
+from mono3d_kd_core.drawing import draw_boxes
+from mono3d_kd_core.errors import DataError, Mono3DError
+from mono3d_kd_core.geometry.boxes import Boxes3D
+from mono3d_kd_core.geometry.camera import CameraModel
+from mono3d_kd_core.geometry.rigid import T_CAMERA_BODY, Matrix
+from mono3d_kd_core.geometry.tree import TransformError
+from mono3d_kd_ros import messages, process
+from mono3d_kd_ros.camera_input import CameraInput, is_rectified
+from mono3d_kd_ros.diagnostics import ERROR, WARN, Condition, Finding, Limits, frame_values, judge
+from mono3d_kd_ros.inputs import image_type, qos_findings, subscribe
+from mono3d_kd_ros.managed_node import ManagedNode, describe
+from mono3d_kd_ros.markers import markers_message
+from mono3d_kd_ros.settings import StudentSettings
+from mono3d_kd_ros.statistics import FrameStatistics
+from mono3d_kd_ros.transform_input import TransformInput
+from mono3d_kd_ros.worker import Worker
+
+if TYPE_CHECKING:
+    from mono3d_kd_core.deploy.bundle import Card
+
+FIRST_CAMERA_INFO_S = 0.3
+"""Drivers publish the first image just before the first CameraInfo; it is worth waiting this long for it."""
+
+
+class ImageDetector(Protocol):
+    """What the node asks of a detector; `deploy.detector.Detector` is one."""
+
+    @property
+    def card(self) -> Card:
+        """The bundle's card."""
+        ...
+
+    def detect(self, image: NDArray[np.uint8], camera: CameraModel) -> Boxes3D:
+        """Return the boxes, best first, in the frame "camera"."""
+        ...
+
+    def check_camera(self, camera: CameraModel) -> list[str]:
+        """Say in sentences what makes a camera unlike the one trained on."""
+        ...
+
+
+def load_detector(settings: StudentSettings) -> ImageDetector:
+    """Load the bundle that the parameters name. Raises ModelError in words."""
+    from mono3d_kd_core.deploy.detector import Detector
+
+    if not settings.model:
+        raise Mono3DError("the parameter `model` is empty; give the path of a student's bundle")
+    # The thresholds are live, so the node applies them to all that the network finds.
+    return Detector.load(
+        settings.model, settings.backend, score_threshold=0.0, max_detections=1000, device=settings.device,
+        threads=settings.threads or None,
+    )  # fmt: skip
+
+
+class Refused(Exception):
+    """A frame cannot be answered: a short reason that is counted, and an explanation."""
+
+    def __init__(self, reason: str, text: str) -> None:
+        super().__init__(text)
+        self.reason = reason
+
+
+@dataclass(frozen=True)
+class Arrival:
+    """An image message and the moment it arrived, in seconds of the steady clock."""
+
+    message: Image | CompressedImage
+    time: float
+
+
+class StudentNode(ManagedNode[StudentSettings]):
+    """Subscribes to `image` and `camera_info`, publishes `~/detections`, `~/markers`, `~/overlay` and diagnostics.
+
+    The executor's thread only takes messages in; the network runs on a thread of its own, on the latest image. Each image
+    is answered by one array, also an empty one, or counted as dropped with a reason.
+    """
+
+    def __init__(self, load: Callable[[StudentSettings], ImageDetector] = load_detector, **node_options: Any) -> None:
+        super().__init__("student_node", StudentSettings, **node_options)
+        self._load = load
+        self.statistics = FrameStatistics()
+        self._detector: ImageDetector | None = None
+        self._worker: Worker[Arrival] | None = None
+        self._camera: CameraInput | None = None
+        self._transforms: TransformInput | None = None
+        self._inputs: list[Subscription[Any]] = []
+        self._outputs: dict[str, Publisher[Any]] = {}
+        self._camera_warnings: list[str] = []
+        self._why: dict[str, str] = {}
+
+    def configure(self) -> None:
+        """Load and warm up the model, and create the outputs."""
+        self._detector = self._load(self.settings)
+        self.statistics.late_after = self.settings.late_after
+        latched = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+        self._outputs = {
+            "detections": self.create_publisher(Detection3DArray, "~/detections", 10),
+            "markers": self.create_publisher(MarkerArray, "~/markers", 10),
+            "overlay": self.create_publisher(Image, "~/overlay", 2),
+            "vision_info": self.create_publisher(VisionInfo, "~/vision_info", latched),
+            "label_info": self.create_publisher(LabelInfo, "~/label_info", latched),
+        }
+
+    def activate(self) -> None:
+        """Listen to the camera, and tell what will be published."""
+        image_topic, info_topic = self.resolve_topic_name("image"), self.resolve_topic_name("camera_info")
+        rectified = is_rectified(image_topic, self.settings.image_is_rectified)
+        self._camera = CameraInput(info_topic, rectified, self._on_camera)
+        self._worker = Worker(self._work, lambda arrival, reason: self.statistics.drop(reason), name="inference")
+        if self.settings.target_frame:
+            self._transforms = TransformInput(self)
+        kind = image_type(image_topic, self.settings.compressed)
+        self._inputs = [
+            subscribe(self, CameraInfo, "camera_info", self._camera.take),
+            subscribe(self, kind, "image", self._on_image),
+        ]
+        self._publish_infos()
+        which = "P of the CameraInfo (rectified)" if rectified else "K and D of the CameraInfo (raw)"
+        self.get_logger().info(f"listening to {image_topic} with {which} on {info_topic}")
+
+    def deactivate(self) -> None:
+        """Stop listening; the frame in work is still answered, one that waits is counted as stopped."""
+        for subscription in self._inputs:
+            self.destroy_subscription(subscription)
+        self._inputs = []
+        if self._worker is not None:
+            self._worker.stop()
+            self._worker = None
+        if self._transforms is not None:
+            self._transforms.close()
+            self._transforms = None
+        self._camera = None
+
+    def cleanup(self) -> None:
+        """Free the model and the outputs."""
+        for publisher in self._outputs.values():
+            self.destroy_publisher(publisher)
+        self._outputs = {}
+        self._detector = None
+        self._camera_warnings = []
+
+    def _on_camera(self, camera: CameraModel, frame: str) -> None:
+        assert self._detector is not None
+        self._camera_warnings = self._detector.check_camera(camera)
+        self.get_logger().info(f"calibration of {frame or 'a camera without a frame id'}: {self._camera}")
+        for warning in self._camera_warnings:
+            self.get_logger().warning(warning)
+
+    def _on_image(self, message: Image | CompressedImage) -> None:
+        self.statistics.receive()
+        if self.settings.skip_unwatched and not self._watched("detections", "markers", "overlay"):
+            self.statistics.drop("nobody_listens")
+        elif self._worker is not None:
+            self._worker.put(Arrival(message, time.monotonic()))
+
+    def _watched(self, *outputs: str) -> bool:
+        return any(self._outputs[name].get_subscription_count() for name in outputs)
+
+    def _work(self, arrival: Arrival) -> None:
+        """Answer one image on the inference thread, or count why not."""
+        begin = time.monotonic()
+        try:
+            self._answer(arrival.message)
+        except Refused as refusal:
+            self._refuse(refusal.reason, str(refusal))
+        except Exception as error:
+            self._refuse("internal_error", describe(error))
+        else:
+            end = time.monotonic()
+            self.statistics.publish(end - begin, end - arrival.time)
+
+    def _refuse(self, reason: str, text: str) -> None:
+        self._why[reason] = text
+        self.statistics.drop(reason)
+        self.get_logger().warning(f"frame dropped, {reason}: {text}", throttle_duration_sec=5.0)
+
+    def _answer(self, message: Image | CompressedImage) -> None:
+        camera = self._camera_now()
+        image = _decode(message)
+        if image.shape[:2] != (camera.height, camera.width):
+            sizes = f"the image is {image.shape[1]}x{image.shape[0]}, its CameraInfo {camera.width}x{camera.height}"
+            raise Refused("size_mismatch", sizes)
+        boxes = self._chosen(self._detect(image, camera))
+        header, T = self._target(message.header)
+        self._outputs["detections"].publish(messages.detections_message(boxes, header, T))
+        if self._watched("markers"):
+            self._outputs["markers"].publish(markers_message(boxes, header, T))
+        if self._watched("overlay"):
+            self._outputs["overlay"].publish(messages.image_message(draw_boxes(image, boxes, camera), message.header))
+
+    def _camera_now(self) -> CameraModel:
+        assert self._camera is not None
+        camera = self._camera.wait(FIRST_CAMERA_INFO_S)
+        if camera is None:
+            raise Refused("no_camera_info" if self._camera.missing else "bad_camera_info", str(self._camera))
+        return camera
+
+    def _detect(self, image: NDArray[np.uint8], camera: CameraModel) -> Boxes3D:
+        assert self._detector is not None
+        try:
+            boxes = self._detector.detect(image, camera)
+        except Exception as error:
+            raise Refused("detector_error", describe(error)) from error
+        if not all(np.isfinite(column).all() for column in (boxes.centre, boxes.size, boxes.yaw, boxes.score)):
+            raise Refused("not_finite", "the detector's boxes hold numbers that are not finite")
+        return boxes
+
+    def _chosen(self, boxes: Boxes3D) -> Boxes3D:
+        """Apply the live thresholds; boxes come best first."""
+        return boxes[boxes.score >= self.score_threshold][: self.get_parameter("max_detections").value]
+
+    @property
+    def score_threshold(self) -> float:
+        """The threshold in force: the parameter, or the card's where that is negative."""
+        assert self._detector is not None
+        chosen = float(self.get_parameter("score_threshold").value)
+        return chosen if chosen >= 0 else self._detector.card.score_threshold
+
+    def _target(self, source: Header) -> tuple[Header, Matrix]:
+        """Return the header of the detections and the transform of the camera's body frame into its frame."""
+        assert self._camera is not None
+        camera_frame = source.frame_id or self._camera.frame
+        target = self.settings.target_frame
+        if self._transforms is None or target == camera_frame:
+            return Header(stamp=source.stamp, frame_id=camera_frame), T_CAMERA_BODY
+        stamp, timeout = messages.nanoseconds(source.stamp), self.settings.transform_timeout
+        try:
+            T_target_camera = self._transforms.lookup(target, camera_frame, stamp, timeout)
+        except TransformError as error:
+            raise Refused("no_transform", str(error)) from error
+        return Header(stamp=source.stamp, frame_id=target), T_target_camera @ T_CAMERA_BODY
+
+    def _publish_infos(self) -> None:
+        assert self._detector is not None
+        card = self._detector.card
+        header = Header(stamp=self.get_clock().now().to_msg())
+        location = f"{self.get_fully_qualified_name()}/label_info"
+        self._outputs["vision_info"].publish(messages.vision_info_message(card.architecture, location, header))
+        label_info = messages.label_info_message(card.classes, max(0.0, self.score_threshold), header)
+        self._outputs["label_info"].publish(label_info)
+
+    def condition(self) -> Condition:
+        """Tell how the frames flow, whether the camera is calibrated, and which model runs."""
+        frames = self.statistics.snapshot()
+        values = frame_values(frames) | {"model": self.get_parameter("model").value, "calibration": str(self._camera)}
+        if self._detector is not None:
+            card = self._detector.card
+            values |= {"model hash": card.weights_sha256, "architecture": card.architecture}
+        if self.state_name != "active" or self._camera is None:
+            return Condition([], values)
+        limits = Limits(
+            silence_warn=self.settings.silence_warn, silence_error=self.settings.silence_error,
+            expected_hz=self.settings.expected_rate,
+        )  # fmt: skip
+        findings = judge(frames, limits, self.resolve_topic_name("image"), self._why)
+        findings += qos_findings(self, self._inputs)
+        findings += [Finding(WARN, warning) for warning in self._camera_warnings]
+        findings += self._oddities()
+        return Condition(findings, values)
+
+    def _oddities(self) -> list[Finding]:
+        assert self._camera is not None
+        found = []
+        if self._camera.error:
+            found.append(Finding(ERROR, self._camera.error))
+        elif not self._camera.missing and not self._camera.frame:
+            found.append(Finding(WARN, f"{self._camera.topic} has an empty frame_id"))
+        if self._transforms is not None and self._transforms.error:
+            found.append(Finding(WARN, self._transforms.error))
+        if self.get_parameter("use_sim_time").value and self.get_clock().now().nanoseconds == 0:
+            found.append(Finding(WARN, "use_sim_time is set, but nobody publishes /clock"))
+        return found
+
+
+def _decode(message: Image | CompressedImage) -> NDArray[np.uint8]:
+    try:
+        return messages.image_array(message)
+    except DataError as error:
+        raise Refused("bad_image", str(error)) from error
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the node: `python -m mono3d_kd_ros.student_node --ros-args -p model:=BUNDLE -r image:=/camera/image_rect`."""
+    sys.exit(process.run(StudentNode, arguments))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,68 @@
+"""`mono3d-kd evaluate` as a person calls it."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from mono3d_kd_core.io.kitti_labels import KittiLabels
+from tests.conftest import REPOSITORY
+from tests.evaluation.scenes import row, rows
+
+
+def run(*arguments: object) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "mono3d_kd_core.cli", "evaluate", *map(str, arguments)]
+    return subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, timeout=100)
+
+
+def write(folder: Path, frames: list[KittiLabels]) -> Path:
+    for index, frame in enumerate(frames):
+        frame.write(folder / f"{index:06d}.txt")
+    return folder
+
+
+@pytest.fixture
+def folders(tmp_path: Path) -> tuple[Path, Path]:
+    """50 frames with a car each; every second one also has a false alarm."""
+    alarm = row(left=500, x=8)
+    labels = write(tmp_path / "kitti" / "label_2", [row()] * 50)
+    return labels, write(tmp_path / "found", [row(), rows(row(), alarm)] * 25)
+
+
+def test_figures_in_json_and_a_table(folders: tuple[Path, Path], tmp_path: Path) -> None:
+    labels, found = folders
+    done = run("--labels", labels.parent, "--detections", found, "--json", tmp_path / "ap.json")
+    assert done.returncode == 0, done.stderr
+    figures = json.loads((tmp_path / "ap.json").read_text())
+    assert figures["Car"]["3d@0.7"]["R40"] == pytest.approx([100 * 50 / 75] * 3)
+    assert figures["Cyclist"]["3d@0.5"]["R11"] == [0, 0, 0]
+    line = next(line for line in done.stdout.splitlines() if "3d@0.7" in line)
+    assert line.count("66.67") == 6
+
+
+def test_only_the_frames_of_a_split_count(folders: tuple[Path, Path], tmp_path: Path) -> None:
+    labels, found = folders
+    (tmp_path / "even.txt").write_text("\n".join(f"{k:06d}" for k in range(0, 50, 2)))
+    (found / "000001.txt").write_text("broken, but not asked for")
+    done = run("--labels", labels, "--detections", found, "--split", tmp_path / "even.txt", "--json", tmp_path / "ap.json")
+    assert done.returncode == 0, done.stderr
+    figures = json.loads((tmp_path / "ap.json").read_text())
+    assert figures["Car"]["2d@0.7"]["precision"][0] == [100] * 25 + [0] * 16
+
+
+def test_mistakes_end_with_a_message_and_code_2(folders: tuple[Path, Path], tmp_path: Path) -> None:
+    labels, found = folders
+    missing = tmp_path / "missing.txt"
+    missing.write_text("000000 000050")
+    done = run("--labels", labels, "--detections", found, "--split", missing)
+    assert done.returncode == 2
+    assert "000050.txt" in done.stderr
+    assert "Traceback" not in done.stderr
+    (found / "000003.txt").write_text("Car -1 -1 0 1 2 3 4 1 1 1 0 0 9 0\n")
+    done = run("--labels", labels, "--detections", found)
+    assert done.returncode == 2
+    assert "000003.txt:1: 15 columns, expected 16" in done.stderr

@@ -1,0 +1,54 @@
+"""The student's node with a detector that does what the image's first pixel says; run as a process by the tests."""
+
+from __future__ import annotations
+
+import sys
+import time
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mono3d_kd_core.errors import ModelError
+from mono3d_kd_core.geometry.boxes import Boxes3D
+from mono3d_kd_core.geometry.camera import CameraModel
+from mono3d_kd_ros import process
+from mono3d_kd_ros.settings import StudentSettings
+from mono3d_kd_ros.student_node import StudentNode
+
+RAISE, NOT_FINITE = 1, 2
+"""Faults that an image can ask for."""
+
+
+class Puppet:
+    """Finds as many cars as the red of the first pixel, takes ten times its green in ms, and has the fault of its blue."""
+
+    card = SimpleNamespace(architecture="puppet", classes=["Car"], score_threshold=0.1, weights_sha256="0" * 64)
+
+    def detect(self, image: NDArray[np.uint8], camera: CameraModel) -> Boxes3D:
+        """Return cars one behind the other, ten metres apart, with falling scores."""
+        count, delay, fault = (int(v) for v in image[0, 0])
+        time.sleep(delay / 100)
+        if fault == RAISE:
+            raise RuntimeError("the puppet was told to fail")
+        centre = np.column_stack([10.0 * np.arange(1, count + 1), np.zeros(count), np.zeros(count)])
+        if fault == NOT_FINITE:
+            centre[0] = np.nan
+        size, score = np.tile([4.0, 1.8, 1.5], (count, 1)), np.linspace(0.95, 0.5, count)
+        return Boxes3D(centre, size, np.zeros(count), np.full(count, "Car"), score, np.full(count, 0.5), "camera")
+
+    def check_camera(self, camera: CameraModel) -> list[str]:
+        """Complain of a camera with a focal length of more than 100 pixels."""
+        return ["the focal length is far from the one trained on"] if camera.intrinsics[0, 0] > 100 else []
+
+
+def load(settings: StudentSettings) -> Any:
+    """Return the puppet, unless the bundle is said to be missing."""
+    if settings.model == "missing":
+        raise ModelError("missing: no such folder")
+    return Puppet()
+
+
+if __name__ == "__main__":
+    sys.exit(process.run(lambda: StudentNode(load)))
