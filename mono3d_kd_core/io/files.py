@@ -58,8 +58,9 @@ def write_image(path: Path, image: NDArray[np.uint8], quality: int = 95) -> None
     """Write (H,W,3) uint8 RGB as PNG or JPEG, by the suffix of `path`; atomic. `quality` is JPEG's."""
     import cv2
 
-    # The fastest level: photographs hardly shrink further at the others, which take several times as long.
-    options = [cv2.IMWRITE_JPEG_QUALITY, quality, cv2.IMWRITE_PNG_COMPRESSION, 1]
+    # PNG's fastest level: photographs hardly shrink further at the others, which take several times as long.
+    png = path.suffix == ".png"
+    options = [cv2.IMWRITE_PNG_COMPRESSION, 1] if png else [cv2.IMWRITE_JPEG_QUALITY, quality]
     encoded = cv2.imencode(path.suffix, cv2.cvtColor(np.ascontiguousarray(image), cv2.COLOR_RGB2BGR), options)[1]
     write_atomically(path, encoded.tobytes())
 

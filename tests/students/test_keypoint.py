@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 import torch
 
+from mono3d_kd_core.geometry.box_projection import project_boxes
 from mono3d_kd_core.geometry.boxes import Boxes3D
 from mono3d_kd_core.geometry.camera import CameraModel
 from mono3d_kd_core.geometry.rigid import wrap_angle
 from mono3d_kd_core.heads.heatmap import PRIOR_BIAS
-from mono3d_kd_core.io.kitti_labels import image_boxes
 from mono3d_kd_core.students import keypoint_losses as losses
 from mono3d_kd_core.students.base import Annotation
 from mono3d_kd_core.students.keypoint import KeypointConfig, KeypointStudent
@@ -37,7 +37,7 @@ def some_boxes() -> Boxes3D:
 
 
 def annotated(boxes: Boxes3D, camera: CameraModel) -> Annotation:
-    return Annotation(boxes, image_boxes(boxes, camera)[0])
+    return Annotation(boxes, project_boxes(boxes, camera)[0])
 
 
 def encoded(camera: CameraModel, boxes: Boxes3D | None = None) -> KeypointTargets:
@@ -120,7 +120,7 @@ def test_what_is_too_far_is_neither_object_nor_background() -> None:
     targets = encoded(KITTI, some_boxes()[3:])
     assert targets.weight.sum() == 0
     assert targets.heatmap.max() == 0
-    left, top, right, bottom = image_boxes(some_boxes()[3:], KITTI)[0][0] / 4
+    left, top, right, bottom = project_boxes(some_boxes()[3:], KITTI)[0][0] / 4
     assert targets.heatmap_weight[0, 0, int((top + bottom) / 2), int((left + right) / 2)] == 0
     assert targets.heatmap_weight.mean() > 0.9
 
