@@ -16,6 +16,9 @@ from mono3d_kd_core.errors import Mono3DError
 
 Settings = TypeVar("Settings", bound=BaseModel)
 
+ACCEPTED = SetParametersResult(successful=True)
+
+
 class ParameterError(Mono3DError):
     """A parameter has a value that the node cannot use."""
 
@@ -52,7 +55,7 @@ def _check(node: Node, model: type[BaseModel], changed: Sequence[Parameter[Any]]
         model(**values)
     except ValidationError as error:
         return SetParametersResult(successful=False, reason=_in_words(error))
-    return SetParametersResult(successful=True)
+    return ACCEPTED
 
 
 def _descriptor(name: str, field: FieldInfo) -> ParameterDescriptor:

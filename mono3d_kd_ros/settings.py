@@ -100,13 +100,10 @@ class PlayerSettings(BaseModel):
     start_paused: bool = Field(False, json_schema_extra=FIXED, description="Wait for ~/resume before the first message.")
     publish_clock: bool = Field(True, json_schema_extra=FIXED, description="Publish the bag's time on /clock.")
     clock_rate: float = Field(100.0, ge=1.0, le=1000.0, json_schema_extra=FIXED, description="Messages a second on /clock.")
-    wait_for_subscribers: int = Field(
-        0, ge=0, le=100, json_schema_extra=FIXED,
-        description="Begin when each topic of `wait_for_topics` has this many subscribers; 0: at once.",
+    wait_for_subscribers: list[str] = Field(
+        [], json_schema_extra=FIXED,
+        description="Topics that need a subscriber before the first message; ['images'] means all that carry images.",
     )  # fmt: skip
-    wait_for_topics: list[str] = Field(
-        [], json_schema_extra=FIXED, description="Topics that need subscribers; none given: those that carry images."
-    )
     wait_timeout: float = Field(
         60.0, ge=0.0, le=3600.0, json_schema_extra=FIXED, description="Seconds after which to begin without them."
     )
