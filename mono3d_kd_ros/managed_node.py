@@ -12,7 +12,7 @@ from rclpy.clock import Clock, ClockType
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 
 from mono3d_kd_core.errors import Mono3DError
-from mono3d_kd_ros import parameters
+from mono3d_kd_ros import compat, parameters
 from mono3d_kd_ros.diagnostics import ERROR, Condition, Finding, status
 from mono3d_kd_ros.parameters import Settings
 
@@ -75,6 +75,7 @@ class ManagedNode(LifecycleNode, Generic[Settings]):
 
         def configure() -> None:
             self.settings = parameters.read(self, self._settings_type)
+            self.get_logger().info(f"the distribution's conversions: {compat.describe()}")
             self.configure()
 
         return self._transition("configure", "inactive", configure, undo=self.cleanup)

@@ -21,13 +21,12 @@ from mono3d_kd_core.geometry.rigid import (
     T_CAMERA_BODY,
     Matrix,
     apply,
-    from_pose,
     inverse,
     rotation_from_quaternion,
-    to_pose,
 )
-from mono3d_kd_core.io.cloud_codec import DecodedCloud, decode_cloud, encode_cloud
-from mono3d_kd_core.io.image_codec import decode_compressed, decode_image, encode_image
+from mono3d_kd_core.io.cloud_codec import DecodedCloud, encode_cloud
+from mono3d_kd_core.io.image_codec import encode_image
+from mono3d_kd_ros import compat
 
 
 def nanoseconds(stamp: Time) -> int:
@@ -42,10 +41,7 @@ def time_message(stamp: int) -> Time:
 
 def image_array(message: Image | CompressedImage) -> NDArray[np.uint8]:
     """Return the picture (H,W,3) uint8 RGB of a raw or compressed image. Raises DataError in words."""
-    if isinstance(message, CompressedImage):
-        return decode_compressed(message.data, message.format)
-    layout = (message.height, message.width, message.encoding, message.step, bool(message.is_bigendian))
-    return decode_image(message.data, *layout)
+    return compat.rgb(message)
 
 
 def image_message(image: NDArray[np.uint8], header: Header) -> Image:
@@ -79,10 +75,7 @@ def camera_info_message(camera: CameraModel, header: Header) -> CameraInfo:
 
 def cloud(message: PointCloud2) -> DecodedCloud:
     """Return the points (N,4) float32 x y z intensity of a cloud with any field layout. Raises DataError in words."""
-    return decode_cloud(
-        message.data, message.fields, message.point_step, message.row_step, message.height, message.width,
-        bool(message.is_bigendian),
-    )  # fmt: skip
+    return compat.points(message)
 
 
 def cloud_message(points: NDArray[np.float32], header: Header) -> PointCloud2:
@@ -107,7 +100,7 @@ def transforms(message: TFMessage) -> list[tuple[str, str, int, Matrix]]:
 
 def transform_message(T_parent_child: Matrix, parent: str, child: str, stamp: int) -> TransformStamped:
     """Return a rigid (4,4) transform as a stamped message."""
-    position, orientation = to_pose(T_parent_child)
+    position, orientation = T_parent_child[:3, 3], compat.quaternion_from_matrix(T_parent_child)
     message = TransformStamped(header=Header(frame_id=parent, stamp=time_message(stamp)), child_frame_id=child)
     message.transform.translation = Vector3(x=position[0], y=position[1], z=position[2])
     message.transform.rotation = _quaternion(orientation)
@@ -180,7 +173,9 @@ def _range_covariance(boxes: Boxes3D, rays: Matrix) -> NDArray[np.float64]:
 
 def _matrix(message: Transform) -> Matrix:
     t = message.translation
-    return from_pose([t.x, t.y, t.z], _xyzw(message.rotation))
+    T = compat.quaternion_matrix(np.array(_xyzw(message.rotation)))
+    T[:3, 3] = t.x, t.y, t.z
+    return T
 
 
 def _xyzw(q: Quaternion) -> list[float]:

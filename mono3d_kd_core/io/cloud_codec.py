@@ -83,11 +83,14 @@ def decode_cloud(
     with np.errstate(over="ignore"):  # a float64 beyond float32 becomes infinite, and is left out as such
         for column, name in enumerate(wanted):
             columns[..., column] = field_array(data, fields, name, *layout)
-    points = columns.reshape(-1, 4)
-    if has_intensity:
-        np.nan_to_num(points[:, 3], copy=False, nan=0.0, posinf=0.0, neginf=0.0)
+    return DecodedCloud(drop_unusable(columns.reshape(-1, 4)), has_intensity)
+
+
+def drop_unusable(points: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Leave out the points (N,4) with a coordinate that is not finite; an intensity that is not finite becomes zero."""
+    np.nan_to_num(points[:, 3], copy=False, nan=0.0, posinf=0.0, neginf=0.0)
     finite = np.isfinite(points[:, :3]).all(axis=1)
-    return DecodedCloud(points if finite.all() else points[finite], has_intensity)
+    return points if finite.all() else points[finite]
 
 
 def field_array(
