@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from mono3d_kd_core.errors import DataError
+from mono3d_kd_core.io.bag_file import is_bag
 from mono3d_kd_core.io.convert import convert_source
-from mono3d_kd_core.io.open import is_bag
 from mono3d_kd_core.simulation.record import Recording, write_kitti
 from mono3d_kd_core.simulation.rig import KITTI
 
@@ -19,13 +20,19 @@ FRAMES, SEED, SIZE, WORKERS = 60, 7, (832, 256), 2
 def drive_as_bag(drive: Path | None, out: Path, console: Console) -> Path:
     """Return the bag to replay: `drive` itself, or what it was converted to in `out`; None means a simulated drive."""
     if drive is None:
-        return convert_source(simulated_drive(out / "simulated", console), out / "simulated_bag")
+        return _converted(simulated_drive(out / "simulated", console), out / "simulated_bag")
     if not drive.exists():
         raise DataError(f"{drive}: no such drive; give a bag or a KITTI raw drive, such as 2011_09_26_drive_0052_sync")
     if is_bag(drive):
         return drive
     console.print(f"converting {drive} to a bag")
-    return convert_source(drive, out / "bag" / drive.name)
+    return _converted(drive, out / "bag" / drive.name)
+
+
+def _converted(source: Path, bag: Path) -> Path:
+    shutil.rmtree(bag, ignore_errors=True)  # of an earlier demo
+    bag.parent.mkdir(parents=True, exist_ok=True)
+    return convert_source(source, bag, to="bag")
 
 
 def simulated_drive(folder: Path, console: Console) -> Path:

@@ -18,6 +18,7 @@ from vision_msgs.msg import Detection3DArray
 from visualization_msgs.msg import MarkerArray
 
 from mono3d_kd_core.errors import DataError
+from mono3d_kd_core.io.bag import BagSource
 from mono3d_kd_core.io.open import open_source
 from mono3d_kd_ros.processes import NodeProcess
 from mono3d_kd_ros.recorder import LATCHED, SENSOR, Recorder, Topic
@@ -45,7 +46,9 @@ class Replay:
 def replay(bag: Path, model: Path, detections: Path, rate: float, console: Console) -> Replay:
     """Replay `bag` into a student's node with `model` and record what it publishes into the MCAP bag `detections`."""
     source = open_source(bag)
-    topics = source.rig_file.topics
+    if not isinstance(source, BagSource):
+        raise DataError(f"{bag}: only bags can be replayed")
+    topics, images = source.rig_file.topics, source.report.images
     logs = detections.parent / "logs"
     logs.mkdir(exist_ok=True)
     rclpy.init(args=[])
@@ -67,10 +70,10 @@ def replay(bag: Path, model: Path, detections: Path, rate: float, console: Conso
             executor = SingleThreadedExecutor()
             executor.add_node(node)
             _wait_for(student, node, executor, topics.image, console)
-            player = {"bag": str(bag), "rate": rate, "publish_clock": False, "wait_for_subscribers": [topics.image]}
+            player = {"bag": str(bag), "rate": rate, "publish_clock": False, "wait_for_subscribers": 2}
             with NodeProcess("bag_player", logs / "bag_player.log", player) as playing:
-                _watch(playing, recorder, topics.image, len(source), executor)
-            return _account(recorder, topics.image, len(source), counts)
+                _watch(playing, recorder, topics.image, images, executor)
+            return _account(recorder, topics.image, images, counts)
     finally:
         recorder.close()
         node.destroy_node()
