@@ -21,7 +21,7 @@ from mono3d_kd_core.errors import DataError
 from mono3d_kd_core.io.bag import BagSource
 from mono3d_kd_core.io.open import open_source
 from mono3d_kd_ros.processes import NodeProcess
-from mono3d_kd_ros.recorder import LATCHED, SENSOR, Recorder, Topic
+from mono3d_kd_ros.recorder import LATCHED, Recorder, Topic
 
 NODE = "student_node"
 DETECTIONS, MARKERS = f"/{NODE}/detections", f"/{NODE}/markers"
@@ -53,14 +53,18 @@ def replay(bag: Path, model: Path, detections: Path, rate: float, console: Conso
     logs.mkdir(exist_ok=True)
     rclpy.init(args=[])
     node = Node("demo")
+    # A busy machine loses best-effort images between processes; here every image should count.
+    reliable = {
+        f"qos_overrides.{topic}.subscription.reliability": "reliable" for topic in (topics.image, topics.camera_info)
+    }
     student = NodeProcess(
-        "student_node", logs / "student_node.log", {"model": str(model), "use_sim_time": False},
+        "student_node", logs / "student_node.log", {"model": str(model), **reliable},
         {"image": topics.image, "camera_info": topics.camera_info},
     )  # fmt: skip
     recorder = Recorder(
         node, detections,
         {
-            topics.image: Topic(Image, SENSOR), topics.camera_info: Topic(CameraInfo, SENSOR),
+            topics.image: Topic(Image), topics.camera_info: Topic(CameraInfo),
             DETECTIONS: Topic(Detection3DArray), MARKERS: Topic(MarkerArray), "/tf_static": Topic(TFMessage, LATCHED),
         },
     )  # fmt: skip
@@ -70,7 +74,10 @@ def replay(bag: Path, model: Path, detections: Path, rate: float, console: Conso
             executor = SingleThreadedExecutor()
             executor.add_node(node)
             _wait_for(student, node, executor, topics.image, console)
-            player = {"bag": str(bag), "rate": rate, "publish_clock": False, "wait_for_subscribers": 2}
+            player = {
+                "bag": str(bag), "rate": rate, "reliable": True, "publish_clock": False,
+                "wait_for_subscribers": f"[{topics.image}]",
+            }  # fmt: skip
             with NodeProcess("bag_player", logs / "bag_player.log", player) as playing:
                 _watch(playing, recorder, topics.image, images, executor)
             return _account(recorder, topics.image, images, counts)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from rclpy.node import Node
-from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
+from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile
 from rclpy.serialization import deserialize_message
 from rclpy.subscription import Subscription
 from rosbags.interfaces import Connection
@@ -18,7 +18,6 @@ from rosbags.rosbag2 import StoragePlugin, Writer
 from mono3d_kd_core.io.typestore import ros2_types
 
 LATCHED = QoSProfile(depth=100, durability=DurabilityPolicy.TRANSIENT_LOCAL)
-SENSOR = QoSProfile(depth=50, reliability=ReliabilityPolicy.BEST_EFFORT)
 EVERYTHING = QoSProfile(depth=0, history=HistoryPolicy.KEEP_ALL)
 
 
