@@ -40,25 +40,25 @@ class KeypointConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    classes: tuple[str, ...] = Field(("Car", "Pedestrian", "Cyclist"), min_length=1)
+    classes: tuple[str, ...] = Field(default=("Car", "Pedestrian", "Cyclist"), min_length=1)
     mean_size: dict[str, tuple[float, float, float]] = Field(default_factory=dict)
     """Mean length, width, height in metres of classes other than KITTI's three."""
     backbone: BackboneName = "resnet18"
-    width: float = Field(1.0, gt=0, le=2)
+    width: float = Field(default=1.0, gt=0, le=2)
     """Multiplies the backbone's channels."""
     neck: NeckName = "fpn"
-    neck_channels: int = Field(64, gt=0)
+    neck_channels: int = Field(default=64, gt=0)
     """Width of the FPN; DLA-up keeps the backbone's width at stride 4."""
-    head_channels: int = Field(256, gt=0)
-    input_height: int = Field(384, gt=0, multiple_of=32)
-    input_width: int = Field(1280, gt=0, multiple_of=32)
-    reference_focal: float = Field(720.0, gt=0)
+    head_channels: int = Field(default=256, gt=0)
+    input_height: int = Field(default=384, gt=0, multiple_of=32)
+    input_width: int = Field(default=1280, gt=0, multiple_of=32)
+    reference_focal: float = Field(default=720.0, gt=0)
     """Focal length in pixels at which the network speaks of depth; training sets it to its cameras' median."""
     depth_range: tuple[float, float] = (2.0, 65.0)
     """Metres; objects nearer or farther are not learned."""
-    peaks: int = Field(50, gt=0)
+    peaks: int = Field(default=50, gt=0)
     """At most so many detections an image."""
-    depth_tolerance: float = Field(2.0, gt=0)
+    depth_tolerance: float = Field(default=2.0, gt=0)
     """Metres; the score is the probability that the object is there and its depth is right to within this."""
     calibration: ScoreCalibration = ScoreCalibration()
 
