@@ -8,6 +8,8 @@ from typing import Annotated, Optional
 
 import typer
 
+from mono3d_kd_core.errors import DataError
+
 
 class Kind(str, Enum):
     """What can be written."""
@@ -39,7 +41,7 @@ def command(
     opened = open_source(source, rig)
     if write_rig is not None:
         if not isinstance(opened, BagSource):
-            raise typer.BadParameter(f"{source} is no bag, so no rig was guessed", param_hint="--write-rig")
+            raise DataError(f"--write-rig: {source} is no bag, so no rig was guessed")
         opened.rig_file.save(write_rig)
     kind = to.value if to else default_kind(opened)
     with Bar("converting", BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), transient=True) as bar:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -76,7 +77,9 @@ class BagSource:
         self._undecodable: dict[int, str] = {}
         if not self.index.moments:
             raise DataError(_no_frames(self.name, self.index, self.rig_file))
-        self.camera(0)  # refuse a bag without calibration before anything runs
+        self.camera(0)
+        with suppress(DataError):  # a picture that is broken is counted later; a calibration that does not fit is told now
+            self[0]
 
     @property
     def ids(self) -> Sequence[str]:
@@ -133,12 +136,15 @@ class BagSource:
                     continue
                 parts = begun.setdefault(index, {})
                 parts[message.topic] = message
-                if len(parts) == 1 + (self.index.moments[index].points is not None):
-                    del begun[index]
-                    try:
-                        yield self._frame(index, parts[topics.image], parts.get(topics.points or ""))
-                    except DataError as error:
-                        self._undecodable[index] = str(error)
+                if len(parts) < 1 + (self.index.moments[index].points is not None):
+                    continue
+                del begun[index]
+                try:
+                    frame = self._frame(index, parts[topics.image], parts.get(topics.points or ""))
+                except DataError as error:
+                    self._undecodable[index] = str(error)
+                else:
+                    yield frame
 
     def _read(self, topic: str, place: Place) -> RawMessage:
         for message, found in places(self._bag.messages([topic], start=place.time, stop=place.time + 1)):
