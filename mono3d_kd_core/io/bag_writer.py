@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -55,14 +54,15 @@ class BagWriter:
         self.path = Path(path)
         if self.path.exists():
             raise DataError(f"{self.path} exists already; remove it, or choose another name")
-        # The file in a bag is named after its folder, so it is the folder around it that is temporary.
-        self._workshop = self.path.absolute().parent / f".{self.path.name}.{os.getpid()}.tmp"
+        # The file in a bag is named after its folder, so it is the folder around it that is temporary. Its name is always
+        # the same: what a killed run has left there is cleared away by the next.
+        self._workshop = self.path.absolute().parent / f".{self.path.name}.partial"
+        shutil.rmtree(self._workshop, ignore_errors=True)
         self._writer = Writer(self._workshop / self.path.name, version=8, storage_plugin=StoragePlugin.MCAP)
         self._connections: dict[str, Connection] = {}
         self._rig: Rig | None = None
 
     def __enter__(self) -> BagWriter:
-        shutil.rmtree(self._workshop, ignore_errors=True)
         try:
             self._writer.open()
         except OSError as error:

@@ -113,6 +113,33 @@ def test_the_bag_appears_only_when_it_is_complete(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_full_disk_is_said_and_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    def begin() -> None:
+        with BagWriter(tmp_path / "bag") as bag:
+            monkeypatch.setattr(bag._writer, "write", full)
+            bag.write_frame(small_frame(0))
+
+    with pytest.raises(DataError, match="bag: cannot be written: No space left on device"):
+        begin()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_a_killed_run_left_behind_is_cleared_away(tmp_path: Path) -> None:
+    (tmp_path / ".bag.partial" / "bag").mkdir(parents=True)
+    with BagWriter(tmp_path / "bag") as bag:
+        bag.write_frame(small_frame(0))
+    assert [path.name for path in tmp_path.iterdir()] == ["bag"]
+
+
+def test_a_cloud_without_points_is_a_cloud(tmp_path: Path) -> None:
+    with BagWriter(tmp_path / "bag") as bag:
+        bag.write_frame(small_frame(0, points=0))
+    same_frame(small_frame(0, points=0), BagSource(tmp_path / "bag")[0])
+
+
 def test_an_existing_bag_is_never_overwritten(tmp_path: Path) -> None:
     (tmp_path / "bag").mkdir()
     with pytest.raises(DataError, match="bag exists already"):
