@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from typing import Any
 
 from mono3d_kd_core.errors import DataError
-from mono3d_kd_core.io.files import read_text
+from mono3d_kd_core.evaluation.calibration import Latency
+from mono3d_kd_core.io.files import read_text, write_atomically
 from mono3d_kd_core.io.kitti_table import LabelTable, frame_ids
 
 
@@ -52,3 +55,20 @@ def read_tables(labels: Path, detections: Path, ids: list[str]) -> tuple[LabelTa
         LabelTable.read(label_folder(labels), ids, scored=False),
         LabelTable.read(detection_folder(detections), ids, scored=True),
     )
+
+
+def read_latency(path: Path) -> Latency:
+    """Read milliseconds a frame: numbers apart by blanks, lines or commas, or a JSON list of them."""
+    text = read_text(path)
+    try:
+        times = [float(value) for value in text.replace(",", " ").strip("[] \n\t").split()]
+    except ValueError as error:
+        raise DataError(f"{path}: expected milliseconds, one number a frame: {error}") from error
+    if not times:
+        raise DataError(f"{path}: holds no times")
+    return Latency.of(times)
+
+
+def write_json(path: Path, content: dict[str, Any]) -> None:
+    """Write plain values as JSON, atomically."""
+    write_atomically(path, (json.dumps(content, indent=1, allow_nan=False) + "\n").encode())

@@ -64,6 +64,11 @@ def iou_2d(a: ArrayLike, b: ArrayLike) -> Matrix:
     return _matrix(_rows(a, 4), _rows(b, 4), _IMAGE)
 
 
+def iou_2d_aligned(a: ArrayLike, b: ArrayLike) -> Matrix:
+    """Return the intersection over union (N,) of each image box a[i] (N,4) with b[i]."""
+    return _aligned(*_same_length(_rows(a, 4), _rows(b, 4)), _IMAGE)
+
+
 def nms_bev(
     boxes: ArrayLike, score: ArrayLike, threshold: float, group: ArrayLike | None = None, limit: int | None = None
 ) -> Indices:

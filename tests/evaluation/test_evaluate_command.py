@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from mono3d_kd_core.io.depth_std import write_depth_std
 from mono3d_kd_core.io.kitti_labels import KittiLabels
 from tests.conftest import REPOSITORY
 from tests.evaluation.scenes import row, rows
@@ -42,6 +43,29 @@ def test_figures_in_json_and_a_table(folders: tuple[Path, Path], tmp_path: Path)
     assert figures["Cyclist"]["3d@0.5"]["R11"] == [0, 0, 0]
     line = next(line for line in done.stdout.splitlines() if "3d@0.7" in line)
     assert line.count("66.67") == 6
+
+
+def test_what_average_precision_hides(folders: tuple[Path, Path], tmp_path: Path) -> None:
+    labels, found = folders
+    for k in range(50):
+        write_depth_std(found, f"{k:06d}", [0.5] * (1 + k % 2))
+    (tmp_path / "times.txt").write_text("10\n20\n30\n")
+    done = run(
+        "--labels", labels, "--detections", found, "--details", tmp_path / "details.json", "--latency",
+        tmp_path / "times.txt", "--nuscenes", "--plots", tmp_path / "plots",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    details = json.loads((tmp_path / "details.json").read_text())
+    near = details["classes"]["Car"]["bands"][1]
+    assert (near["near"], near["objects"], near["recall"]) == (15, 50, 1)
+    assert near["precision"] == pytest.approx(50 / 75)
+    assert details["classes"]["Car"]["depth_uncertainty"]["coverage"]["normal"]["0.5"] == 1
+    assert details["latency_ms"]["p50"] == 20
+    assert details["nuscenes"]["mATE"] == pytest.approx(0, abs=1e-12)
+    assert "Latency: median 20.0 ms" in done.stdout
+    pictures = sorted(path.name for path in (tmp_path / "plots").iterdir())
+    assert pictures == ["car_details.png", "car_precision_recall.png"]
+    assert all((tmp_path / "plots" / name).read_bytes().startswith(b"\x89PNG") for name in pictures)
 
 
 def test_only_the_frames_of_a_split_count(folders: tuple[Path, Path], tmp_path: Path) -> None:
