@@ -7,17 +7,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-import numpy as np
-
-from mono3d_kd_core.errors import CalibrationError, DataError
-from mono3d_kd_core.geometry.rigid import T_CAMERA_BODY, Matrix, from_pose
-from mono3d_kd_core.geometry.tree import ExtrapolationError, TransformError, TransformTree
+from mono3d_kd_core.errors import DataError
+from mono3d_kd_core.geometry.rigid import Matrix
+from mono3d_kd_core.geometry.tree import ExtrapolationError, TransformTree
 from mono3d_kd_core.io.bag_file import BagFile, RawMessage
+from mono3d_kd_core.io.bag_transforms import TF_TYPES, Extrinsics, add_transforms
 from mono3d_kd_core.io.camera_track import CameraTrack
-from mono3d_kd_core.io.rig import IMAGE_TYPES, INFO_TYPE, POINTS_TYPE, RigFile
+from mono3d_kd_core.io.rig import RigFile
 from mono3d_kd_core.io.sync import StampCheck, Synchroniser
+from mono3d_kd_core.io.topic_guess import IMAGE_TYPES, INFO_TYPE, POINTS_TYPE
 
-TF_TYPES = ("tf2_msgs/msg/TFMessage", "tf/msg/tfMessage")
 WAITING = 10_000
 """How many messages may wait for their partner: only their places are kept, so many more than online."""
 
@@ -85,7 +84,7 @@ def index_bag(bag: BagFile, rig: RigFile) -> BagIndex:
     frames: dict[str, str] = {}
     for message, place in places(bag.messages([*named, *transforms])):
         if message.topic in transforms:
-            _add_transforms(index, bag.decode(message), message.topic.endswith("tf_static"))
+            index.notes += add_transforms(index.tree, bag.decode(message), message.topic.endswith("tf_static"))
             continue
         if message.topic not in frames:
             frames[message.topic] = bag.decode(message).header.frame_id
@@ -149,22 +148,8 @@ def _check_topics(bag: BagFile, rig: RigFile) -> None:
             raise DataError(f"{bag.path}: {name} holds no message")
 
 
-def _add_transforms(index: BagIndex, message: Any, static: bool) -> None:
-    for item in message.transforms:
-        parent, child = item.header.frame_id, item.child_frame_id
-        t, q = item.transform.translation, item.transform.rotation
-        try:
-            T = from_pose((t.x, t.y, t.z), (q.x, q.y, q.z, q.w))
-            if static:
-                index.tree.add_static(parent, child, T)
-            else:
-                index.tree.add(parent, child, item.header.stamp.sec * 1_000_000_000 + item.header.stamp.nanosec, T)
-        except CalibrationError as error:
-            note = f'the transform "{parent}" <- "{child}" was left out: {error}'
-            index.notes += [] if note in index.notes else [note]
-
-
 def _finish(index: BagIndex, rig: RigFile, pairing: _Pairing, frames: dict[str, str], bag: BagFile) -> None:
+    index.notes = list(dict.fromkeys(index.notes))
     index.image_drops, index.points_drops = pairing.finish()
     by_image, by_info = frames.get(rig.topics.image, ""), frames.get(rig.topics.camera_info or "", "")
     index.camera_frame = rig.frames.camera or by_info or by_image
@@ -178,7 +163,7 @@ def _finish(index: BagIndex, rig: RigFile, pairing: _Pairing, frames: dict[str, 
     late = sum(stamp < first for _, stamp, _, _ in pairing.found) if first is not None else 0
     if late:
         index.notes.append(f"{info} comes after the first {late} images, which are taken to have the same camera")
-    extrinsics = _Extrinsics(index, rig, bag)
+    extrinsics = Extrinsics(index.tree, rig, index.camera_frame, index.lidar_frame, str(bag.path))
     for image, stamp, points, points_stamp in pairing.found:
         try:
             T = extrinsics.at(stamp)
@@ -192,31 +177,3 @@ def _finish(index: BagIndex, rig: RigFile, pairing: _Pairing, frames: dict[str, 
             f'the transform says that the camera looks straight up or down: is "{index.camera_frame}" its optical frame '
             "(z forward)? If not, name the right one as frames.camera in a rig file"
         )
-
-
-class _Extrinsics:
-    """T_camera_lidar of a rig file or of the transforms; without LiDAR a body frame takes its place."""
-
-    def __init__(self, index: BagIndex, rig: RigFile, bag: BagFile) -> None:
-        self._index, self._bag = index, bag
-        self._fixed = rig.extrinsics() if rig.topics.points or rig.T_camera_lidar else T_CAMERA_BODY
-        self._last = np.eye(4)
-        self.looks_up = False
-
-    def at(self, stamp: int) -> Matrix:
-        if self._fixed is not None:
-            return self._fixed
-        camera, lidar = self._index.camera_frame, self._index.lidar_frame
-        for sensor, frame in (("camera", camera), ("lidar", lidar)):
-            if not frame:
-                raise CalibrationError(f"{self._bag.path}: headers name no frame; give frames.{sensor} in a rig file")
-        try:
-            T = self._index.tree.lookup(camera, lidar, stamp)
-        except ExtrapolationError:
-            raise
-        except TransformError as error:
-            raise CalibrationError(f"{self._bag.path}: {error}; give T_camera_lidar in a rig file") from None
-        self.looks_up |= bool(abs(T[2, 2]) > 0.8)
-        # Most extrinsics never change: one array serves all frames.
-        self._last = self._last if np.array_equal(T, self._last) else T
-        return self._last

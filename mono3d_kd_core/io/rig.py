@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
@@ -10,15 +9,12 @@ from typing import Annotated, Any
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt
 
-from mono3d_kd_core.errors import CalibrationError, DataError
+from mono3d_kd_core.errors import CalibrationError
 from mono3d_kd_core.geometry.camera import CameraModel
 from mono3d_kd_core.geometry.camera_info import from_camera_info
 from mono3d_kd_core.geometry.rigid import Matrix, from_pose, is_rotation, to_pose
 from mono3d_kd_core.io.settings import read_yaml, validated, write_settings
-
-IMAGE_TYPES = ("sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage")
-INFO_TYPE = "sensor_msgs/msg/CameraInfo"
-POINTS_TYPE = "sensor_msgs/msg/PointCloud2"
+from mono3d_kd_core.io.topic_guess import INFO_TYPE, best_image, best_points, is_rectified, namespace
 
 Three = Annotated[list[float], Field(min_length=3, max_length=3)]
 Four = Annotated[list[float], Field(min_length=4, max_length=4)]
@@ -128,65 +124,11 @@ class RigFile(_Section):
         A colour image beats a grey one, a rectified image a raw one, front and left beat other directions, and a camera
         with a CameraInfo beside it one without. Raises DataError listing the candidates when two are as good.
         """
-        infos = {_namespace(topic): topic for topic, type_ in topics.items() if type_ == INFO_TYPE}
-        images = [t for t, type_ in topics.items() if type_ in IMAGE_TYPES and not NO_PICTURE & _words(t)]
-        scores = {t: _image_score(t, topics[t]) + 16 * (_namespace(t) in infos) for t in images}
-        image = _best(scores, f"{name}: the image topic", "sensor_msgs Image or CompressedImage")
-        if image is None:
-            listed = ", ".join(f"{t} ({type_})" for t, type_ in sorted(topics.items())) or "none"
-            raise DataError(f"{name}: no camera images; its topics are {listed}")
-        clouds = {t: _cloud_score(t) for t, type_ in topics.items() if type_ == POINTS_TYPE}
-        points = _best(clouds, f"{name}: the LiDAR topic", "sensor_msgs PointCloud2")
-        chosen = Topics(image=image, camera_info=infos.get(_namespace(image)), points=points)
+        infos = {namespace(topic): topic for topic, type_ in topics.items() if type_ == INFO_TYPE}
+        image = best_image(topics, infos, name)
+        points = best_points(topics, name)
+        chosen = Topics(image=image, camera_info=infos.get(namespace(image)), points=points)
         return cls(topics=chosen, rectified=is_rectified(image))
-
-
-NO_PICTURE = {"depth", "compresseddepth", "disparity", "mask", "semantic", "segmentation", "label", "labels", "overlay"}
-"""Words in the names of image topics that are not the camera's picture."""
-
-IMAGE_WORDS = {
-    "front": 8, "forward": 8, "center": 6, "centre": 6, "left": 2, "right": -2, "rear": -8, "back": -8, "side": -4,
-    "color": 1, "colour": 1, "rgb": 1, "mono": -1, "gray": -1, "grey": -1, "infra": -4, "infra1": -4, "infra2": -4,
-}  # fmt: skip
-CLOUD_WORDS = {
-    "lidar": 4, "velodyne": 4, "ouster": 4, "hesai": 4, "livox": 4, "robosense": 4, "rslidar": 4, "points": 1, "raw": 1,
-    "top": 2, "front": 1, "center": 1, "centre": 1, "rear": -4, "back": -4, "left": -1, "right": -1, "radar": -16,
-    "depth": -16, "camera": -8, "stereo": -8, "map": -16, "filtered": -4, "ground": -8, "nonground": -8, "obstacles": -8,
-    "clusters": -8, "cluster": -8, "registered": -4,
-}  # fmt: skip
-
-
-def is_rectified(image_topic: str) -> bool:
-    """Tell by ROS' naming whether an image topic carries the rectified image (image_rect, image_rect_color)."""
-    return any("rect" in word for word in _words(image_topic))
-
-
-def _words(topic: str) -> set[str]:
-    return set(re.split(r"[^a-z0-9]+", topic.lower()))
-
-
-def _namespace(topic: str) -> str:
-    """Return what an image topic and its camera_info share: /cam of /cam/image_rect, also with /compressed behind it."""
-    parent, _, last = topic.rpartition("/")
-    return parent.rpartition("/")[0] if last == "compressed" else parent
-
-
-def _image_score(topic: str, type_: str) -> float:
-    words = _words(topic)
-    raw = 0.25 if type_ == IMAGE_TYPES[0] else 0  # of the same picture the one that compression has not touched
-    aside = 3 if {"front", "left"} <= words or {"front", "right"} <= words else 0  # front left looks less ahead than front
-    return sum(IMAGE_WORDS.get(word, 0) for word in words) + 0.5 * is_rectified(topic) + raw - aside
-
-
-def _cloud_score(topic: str) -> float:
-    return sum(CLOUD_WORDS.get(word, 0) for word in _words(topic))
-
-
-def _best(scores: Mapping[str, float], what: str, kind: str) -> str | None:
-    best = sorted(topic for topic, score in scores.items() if score == max(scores.values()))
-    if len(best) > 1:
-        raise DataError(f"{what} is not clear: {', '.join(best)} are all {kind}; choose one in a rig file (--rig)")
-    return best[0] if best else None
 
 
 def _pose(rows: list[Any], path: Path) -> dict[str, list[float]]:

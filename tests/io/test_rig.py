@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from mono3d_kd_core.errors import CalibrationError, DataError
-from mono3d_kd_core.io.rig import IMAGE_TYPES, INFO_TYPE, POINTS_TYPE, RigFile
+from mono3d_kd_core.io.rig import RigFile
+from mono3d_kd_core.io.topic_guess import IMAGE_TYPES, INFO_TYPE, POINTS_TYPE
 
 IMAGE, COMPRESSED = IMAGE_TYPES
 BASE = "topics: {image: /cam/image_rect, camera_info: /cam/camera_info, points: /points}\nrectified: true\n"
