@@ -43,7 +43,8 @@ def command(
         from mono3d_kd_core.evaluation.box_table import BoxTable
         from mono3d_kd_core.evaluation.nuscenes_metrics import evaluate_nuscenes, nuscenes_report
 
-        metrics = evaluate_nuscenes(BoxTable.of_labels(truth).objects(), BoxTable.of_labels(found), list(result.classes))
+        present = [name for name, each in result.classes.items() if each.objects[-1] > 0]
+        metrics = evaluate_nuscenes(BoxTable.of_labels(truth), BoxTable.of_labels(found), present)
         print("", nuscenes_report(metrics), sep="\n")
         content["nuscenes"] = metrics.as_json()
     if json:

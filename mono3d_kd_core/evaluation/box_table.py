@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from mono3d_kd_core.evaluation.pairs import Indices
 from mono3d_kd_core.geometry.boxes import Boxes3D
 from mono3d_kd_core.geometry.rigid import Matrix
-from mono3d_kd_core.io.kitti_labels import DONT_CARE
 from mono3d_kd_core.io.kitti_table import LabelTable
 
 
@@ -55,10 +54,6 @@ class BoxTable:
         if depth_std is not None:
             boxes = Boxes3D(boxes.centre, boxes.size, boxes.yaw, boxes.label, boxes.score, depth_std, boxes.frame)
         return cls(boxes, table.start, rows.bbox)
-
-    def objects(self) -> BoxTable:
-        """Return the table without KITTI's DontCare regions."""
-        return self.select(np.asarray(self.boxes.label != DONT_CARE))
 
     def select(self, keep: NDArray[np.bool_]) -> BoxTable:
         """Return the boxes where `keep` (N,) is true, in the same frames."""
