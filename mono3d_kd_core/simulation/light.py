@@ -49,7 +49,7 @@ def draw_light(rng: np.random.Generator) -> Light:
     if weather == "evening":
         horizon = horizon * np.array([1.0, 0.85, 0.68])
         zenith = zenith * 0.7
-    ambient = (0.55 * zenith + 0.45 * horizon) * rng.uniform(0.55, 0.8) * (1.5 if strength == 0 else 1.0)
+    ambient = (0.55 * zenith + 0.45 * horizon) * rng.uniform(0.40, 0.65) * (1.8 if strength == 0 else 1.0)
     haze = {"sunny": 1 / 900, "hazy": 1 / 260, "overcast": 1 / 600, "evening": 1 / 500, "rain": 1 / 220}[weather]
     level = float((ambient.mean() + strength * 0.45 * np.sin(elevation)) * 0.30)
     return Light(

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from mono3d_kd_core.frames import SensorFrame
 from mono3d_kd_core.geometry.rigid import T_CAMERA_BODY, Matrix, inverse
 from mono3d_kd_core.simulation import lidar, raster
+from mono3d_kd_core.simulation.blur import smear, twist
 from mono3d_kd_core.simulation.labels import Truth, silhouette, upright_boxes
-from mono3d_kd_core.simulation.light import Light
 from mono3d_kd_core.simulation.mesh import Mesh
 from mono3d_kd_core.simulation.rig import Sensors
 from mono3d_kd_core.simulation.sensor import develop
@@ -54,7 +54,7 @@ class Renderer:
         """Return what the sensors record of a world at t seconds."""
         T_world_base = world.ego(t)
         scene = _Scene.at(world, t, T_world_base)
-        camera = self._photograph(scene, world.light, T_world_base, rng)
+        camera = self._photograph(scene, world, t, T_world_base, rng)
         T_body_world = inverse(self.sensors.T_base_camera @ T_CAMERA_BODY) @ inverse(T_world_base)
         sweep = self._sweep(world, t, scene, rng)
         owner = scene.owner[sweep.triangle] if sweep else np.empty(0, np.int32)
@@ -68,7 +68,10 @@ class Renderer:
             stamp + round(self.sensors.lidar_offset * 1e9),
         )  # fmt: skip
 
-    def _photograph(self, scene: _Scene, light: Light, T_world_base: Matrix, rng: np.random.Generator) -> _Photograph:
+    def _photograph(
+        self, scene: _Scene, world: World, t: float, T_world_base: Matrix, rng: np.random.Generator
+    ) -> _Photograph:
+        light = world.light
         T_camera_base = inverse(self.sensors.T_base_camera).astype(np.float32)
         mesh = scene.mesh
         corners = mesh.corners @ T_camera_base[:3, :3].T + T_camera_base[:3, 3]
@@ -79,8 +82,30 @@ class Renderer:
         radiance = shade(
             mesh, corners, self._lens.slopes, depth, face, self.sensors.T_base_camera, local, sun, sky, self._block
         )
-        image = develop(radiance, light.exposure, self.sensors.noise, rng)
+        if self.sensors.exposure_seconds > 0:
+            radiance = self._smeared(radiance, depth, scene.owner[face] * (face >= 0) - (face < 0), scene, world, t)
+        image = develop(radiance, light.exposure, self.sensors.noise, self.sensors.jpeg_quality, rng)
         return _Photograph(image, depth, face, corners)
+
+    def _smeared(
+        self,
+        radiance: NDArray[np.float32],
+        depth: NDArray[np.float32],
+        owner: NDArray[np.int32],
+        scene: _Scene,
+        world: World,
+        t: float,
+    ) -> NDArray[np.float32]:
+        """Let everything move on while the shutter is open."""
+        b, step = self._block, 0.01
+        before, after = (world.ego(s) @ self.sensors.T_base_camera for s in (t - step / 2, t + step / 2))
+        T_camera_world = inverse(world.ego(t) @ self.sensors.T_base_camera)
+        velocity = np.array([p.velocity for p in scene.placed]).reshape(-1, 3) @ T_camera_world[:3, :3].T
+        pick = (slice(b // 2, None, b), slice(b // 2, None, b))
+        return smear(
+            radiance, depth[pick], self._lens.slopes[pick], owner[pick].astype(np.int32), velocity,
+            twist(before, after, step), float(self.sensors.rig.camera.intrinsics[0, 0]), self.sensors.exposure_seconds,
+        )  # fmt: skip
 
     def _sweep(self, world: World, t: float, scene: _Scene, rng: np.random.Generator) -> lidar.Sweep | None:
         beams = self.sensors.beams
@@ -90,7 +115,7 @@ class Renderer:
         start = t + self.sensors.lidar_offset
         seconds = (np.arange(beams.columns) + 0.5) / beams.columns * beams.turn - beams.turn / 2
         times = start + seconds if self.sensors.rolling else np.array([start])
-        poses = scene.poses(world, times, T_lidar_base).astype(np.float32)
+        poses = scene.poses(world, t, times, T_lidar_base).astype(np.float32)
         distance, triangle = lidar.trace(scene.mesh.corners, scene.group, poses, beams)
         face = scene.mesh.corners
         normals = np.cross(face[:, 1] - face[:, 0], face[:, 2] - face[:, 0])
@@ -189,14 +214,27 @@ class _Scene:
         owner = np.concatenate(owners)
         return cls(Mesh.join(parts), placed, spans, owner, owner + 1)
 
-    def poses(self, world: World, times: NDArray[np.float64], T_lidar_base: Matrix) -> Matrix:
+    def poses(self, world: World, t: float, times: NDArray[np.float64], T_lidar_base: Matrix) -> Matrix:
         """Return (groups, times, 3, 4): maps from the base frame of the image's time into the LiDAR's.
 
         Group 0 stands still; group i + 1 is the i-th placed actor, which moves on.
         """
-        if len(times) == 1:
+        if len(times) == 1 and times[0] == t:
             return np.broadcast_to(T_lidar_base[:3], (len(self.placed) + 1, 1, 3, 4)).copy()
-        raise NotImplementedError
+        # Within a sweep motion is as good as linear between a few instants.
+        knots = np.linspace(times[0], times[-1], 5) if len(times) > 1 else times
+        T_world_base = world.ego(t)
+        lidar = [T_lidar_base @ inverse(world.ego(float(s))) for s in knots]
+        exact = np.empty((len(self.placed) + 1, len(knots), 3, 4))
+        exact[0] = [(T @ T_world_base)[:3] for T in lidar]
+        for i, placed in enumerate(self.placed, 1):
+            moved = [world.pose(placed.identity, float(s)) @ inverse(placed.pose) for s in knots]
+            exact[i] = [(T @ m @ T_world_base)[:3] for T, m in zip(lidar, moved)]
+        if len(knots) == len(times):
+            return exact
+        after = np.clip(np.searchsorted(knots, times), 1, len(knots) - 1)
+        share = ((times - knots[after - 1]) / (knots[after] - knots[after - 1]))[:, None, None]
+        return np.asarray(exact[:, after - 1] * (1 - share) + exact[:, after] * share)
 
 
 def _selected(mesh: Mesh, keep: NDArray[np.bool_]) -> Mesh:

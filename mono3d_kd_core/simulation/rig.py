@@ -32,6 +32,7 @@ class CameraSection(_Section):
     coefficients: tuple[float, ...] = ()
     exposure_seconds: float = Field(default=0.004, ge=0, le=0.1)
     noise: float = Field(default=1.0, ge=0, le=20)
+    jpeg_quality: int | None = Field(default=None, ge=10, le=100)
 
 
 class LidarSection(_Section):
@@ -116,8 +117,10 @@ class SimulatedRig(_Section):
         if lidar:
             beams = MODELS[lidar.model]
             beams = with_columns(beams, lidar.columns) if lidar.columns else beams
-        return Sensors(rig, T_base_camera, T_base_lidar, beams, lidar is not None and lidar.sweep == "rolling",
-                       lidar.stamp_offset_seconds if lidar else 0.0, c.exposure_seconds, c.noise)  # fmt: skip
+        return Sensors(
+            rig, T_base_camera, T_base_lidar, beams, lidar is not None and lidar.sweep == "rolling",
+            lidar.stamp_offset_seconds if lidar else 0.0, c.exposure_seconds, c.noise, c.jpeg_quality,
+        )  # fmt: skip
 
     def _chain(self, frame: str) -> Matrix:
         """Return T_base_frame along the mounts."""
@@ -161,6 +164,7 @@ class Sensors:
     lidar_offset: float
     exposure_seconds: float
     noise: float
+    jpeg_quality: int | None
 
 
 KITTI = SimulatedRig(

@@ -86,8 +86,8 @@ def _texture(m, u, v, w, nz, variant, distance, wet, rgb):  # type: ignore[no-un
         k += 0.5 * fine * (noise(u * 32.0, v * 32.0, 5) - 0.5)
         if m == ASPHALT:
             crack = abs(noise(u * 0.3 + 0.6 * noise(u * 2.0, v * 2.0, 9), v * 0.4, 21) - 0.5)
-            if crack < 0.006 * medium:
-                k *= 0.6
+            if crack < 0.0035 * medium and noise(u * 0.07, v * 0.07, 22) > 0.5:
+                k *= 0.72
             if lattice(math.floor(u / 7.0), math.floor(v / 2.2), 33) > 0.90:
                 k *= 0.78
             k *= 1.0 - 0.12 * math.exp(-(((abs(v) % 3.2) - 1.6) ** 2) * 4.0)
@@ -97,7 +97,7 @@ def _texture(m, u, v, w, nz, variant, distance, wet, rgb):  # type: ignore[no-un
         if wet > 0:
             puddle = min(max((noise(u * 0.35, v * 0.6, 41) - 0.62 + 0.12 * wet) * 7.0, 0.0), 1.0)
             k *= 1.0 - 0.45 * wet
-            shine = wet * (0.25 + 0.6 * puddle)
+            shine = wet * (0.05 + 0.22 * puddle)
         rgb[0], rgb[1], rgb[2] = rgb[0] * k, rgb[1] * k, rgb[2] * k
     elif m == PAVEMENT:
         k = 1.0 + 0.3 * (noise(u * 0.5, v * 0.5, 6) - 0.5) + 0.35 * fine * (noise(u * 22.0, v * 22.0, 7) - 0.5)
@@ -106,7 +106,7 @@ def _texture(m, u, v, w, nz, variant, distance, wet, rgb):  # type: ignore[no-un
         if fine > 0.05 and ((u % 0.5) < 0.03 or (v % 0.5) < 0.03):
             k *= 1.0 - 0.3 * fine
         k *= 1.0 - 0.35 * wet
-        shine = 0.2 * wet
+        shine = 0.06 * wet
         rgb[0], rgb[1], rgb[2] = rgb[0] * k, rgb[1] * k, rgb[2] * k
     elif m in (GRASS, SOIL):
         k = 0.75 + 0.5 * noise(u * 0.35, v * 0.35, 16) + 0.45 * medium * (noise(u * 3.0, v * 3.0, 17) - 0.5)
@@ -290,7 +290,8 @@ def _shade(  # type: ignore[no-untyped-def]
                     ex, ey, ez = dx + back * nx, dy + back * ny, dz + back * nz
                     # Below the roofs the street itself is mirrored, not the sky.
                     _sky(ex, ey, ez, sky, env)
-                    ground = 1.0 - min(max((ez + 0.02 - 0.10 * lattice(int(ex * 40), int(ey * 40), 3)) * 5.0, 0.0), 1.0)
+                    roofs = 0.16 * noise(math.atan2(ey, ex) * 9.0, 0.5, 3) + 0.04
+                    ground = 1.0 - min(max((ez - roofs) * 7.0, 0.0), 1.0)
                     for c in range(3):
                         env[c] = env[c] * (1 - ground) + ground * 0.16 * (sky[12 + c] + 0.35 * sky[9 + c])
                     if gloss > 0 and lit > 0:

@@ -15,7 +15,7 @@ GREENS = np.array(
 )
 
 
-def tree(height: float, spread: float, rng: np.random.Generator, leaves: int = 420) -> Mesh:
+def tree(height: float, spread: float, rng: np.random.Generator, leaves: int = 560) -> Mesh:
     """Return a broad-leaved tree of a height and crown radius in metres."""
     green = GREENS[rng.choice(len(GREENS), p=[0.3, 0.25, 0.25, 0.14, 0.06])] * rng.uniform(0.8, 1.3)
     bark = np.array([0.10, 0.075, 0.055]) * rng.uniform(0.7, 1.4)
@@ -33,7 +33,7 @@ def tree(height: float, spread: float, rng: np.random.Generator, leaves: int = 4
         parts.append(tube(top, centre, trunk * 0.45, bark, Material.BARK, trunk * 0.15, 5, capped=False))
         rough = 1 + rng.uniform(-0.25, 0.15, (5, 7))
         parts.append(ellipsoid(centre, np.full(3, radius * 0.78), green * 0.45, Material.FOLIAGE, 4, 7, rough))
-    parts.append(_leaves(lobes, green, leaves, 0.34 * spread**0.5, rng))
+    parts.append(_leaves(lobes, green, leaves, 0.27 * spread**0.5, rng))
     return Mesh.join(parts)
 
 

@@ -55,9 +55,15 @@ class World:
         """Return where everything with a label is at t seconds."""
         return [self._placed(i, mover, t) for i, mover in enumerate(self.traffic.movers)]
 
+    def pose(self, identity: int, t: float) -> Matrix:
+        """Return T_world_actor (4,4) of one actor at t seconds."""
+        mover = self.traffic.movers[identity]
+        s, d, heading, _ = mover.place(t)
+        return _pose(self.street, s, d, heading, tilted=mover.actor.size[0] > 2)
+
     def _placed(self, identity: int, mover: Mover, t: float) -> Placed:
-        s, d, heading, gone = mover.place(t)
-        pose = _pose(self.street, s, d, heading, tilted=mover.actor.size[0] > 2)
+        gone = mover.place(t)[3]
+        pose = self.pose(identity, t)
         later = mover.place(t + 0.05)
         velocity = np.zeros(3)
         if later[3] > gone:
