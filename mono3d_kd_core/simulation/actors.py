@@ -27,6 +27,10 @@ class Actor:
     stride: float = 0.0
 
 
+_SHARES = {"hatchback": 2.4, "sedan": 1.1, "suv": 0.7, "minicar": 0.9}
+"""How common body styles are among their kind; 1 where not named."""
+
+
 def draw_vehicle(rng: np.random.Generator, held_out: bool, only_cars: bool = False) -> Actor:
     """Draw a car, van, truck, bus, tram or trailer, as common as in KITTI's labels; held_out chooses validation's shapes."""
     u = rng.random()
@@ -35,15 +39,16 @@ def draw_vehicle(rng: np.random.Generator, held_out: bool, only_cars: bool = Fal
         names = [
             n for n, s in vehicles.STYLES.items() if s.kind == kind and (n in vehicles.HELD_OUT_STYLES) == held_out
         ]
-        style = vehicles.STYLES[names[rng.integers(len(names))]]
+        share = np.array([_SHARES.get(n, 1.0) for n in names])
+        style = vehicles.STYLES[names[rng.choice(len(names), p=share / share.sum())]]
         size = vehicles.draw_size(style, rng)
         mesh = vehicles.car(style, *size, rng)
         return Actor(kind, size, lambda _phase: mesh)
-    if u < 0.945:
-        size = (float(rng.uniform(6.5, 13.5)), float(rng.uniform(2.3, 2.6)), float(rng.uniform(2.7, 3.9)))
+    if u < 0.935:
+        size = (float(rng.uniform(6.0, 15.5)), float(rng.uniform(2.35, 2.8)), float(rng.uniform(2.6, 3.9)))
         lorry = vehicles.truck(*size, rng)
         return Actor("Truck", size, lambda _phase: lorry)
-    if u < 0.965:
+    if u < 0.955:
         size = (float(rng.uniform(11, 18)), 2.5, float(rng.uniform(3.0, 3.5)))
         coach = vehicles.bus(*size, rng)
         return Actor("Tram" if size[0] > 14 else "Misc", size, lambda _phase: coach)
@@ -55,11 +60,13 @@ def draw_vehicle(rng: np.random.Generator, held_out: bool, only_cars: bool = Fal
 def draw_walker(rng: np.random.Generator, moving: bool) -> Actor:
     """Draw a pedestrian, walking or standing."""
     figure = people.Figure.draw(rng)
+    margin = (float(rng.uniform(0, 0.12 if moving else 0.5)), float(rng.uniform(0.0, 0.28)))
     return _fitted(
         "Pedestrian",
         lambda phase: people.walker(figure, phase, moving),
         moving,
         1.5 * figure.stride * figure.height / 1.75,
+        margin,
     )
 
 
@@ -73,15 +80,18 @@ def draw_cyclist(rng: np.random.Generator) -> Actor:
     """Draw a cyclist."""
     figure = people.Figure.draw(rng)
     colour = vehicles.draw_paint(rng)
-    return _fitted("Cyclist", lambda phase: people.cyclist(figure, phase, colour), True, 5.5)
+    margin = (0.0, float(rng.uniform(0.0, 0.12)))
+    return _fitted("Cyclist", lambda phase: people.cyclist(figure, phase, colour), True, 5.5, margin)
 
 
-def _fitted(kind: str, pose: Callable[[float], Mesh], moving: bool, stride: float) -> Actor:
-    """Give an actor the box that holds it in every phase, centred on the box."""
+def _fitted(
+    kind: str, pose: Callable[[float], Mesh], moving: bool, stride: float, margin: tuple[float, float] = (0.0, 0.0)
+) -> Actor:
+    """Give an actor the box that holds it in every phase, and a margin in length and width, centred on the box."""
     poses = [pose(phase) for phase in (np.linspace(0, 2 * np.pi, people.PHASES, endpoint=False) if moving else (0.0,))]
     bounds: list[tuple[NDArray[np.float64], NDArray[np.float64]]] = [mesh.bounds() for mesh in poses]
     low, high = np.min([b[0] for b in bounds], 0), np.max([b[1] for b in bounds], 0)
     middle = (low + high) / 2
     shift = (-float(middle[0]), -float(middle[1]), -float(low[2]))
-    length, width, height = (float(v) for v in high - low)
+    length, width, height = (float(v) for v in high - low + (*margin, 0.0))
     return Actor(kind, (length, width, height), lambda phase: pose(phase).transformed(np.eye(3), shift), stride)

@@ -15,9 +15,13 @@ from mono3d_kd_core.simulation.raster import NEAR
 
 FARTHEST = 85.0
 """Metres: what is farther is DontCare, as KITTI's annotators left it."""
-LEAST_SHARE = 0.08
-LEAST_HEIGHT = 0.02
-"""An object is DontCare when less of it is visible than this share, or its 2D box is lower than this, in focal lengths."""
+LEAST_SHARE = 0.18
+LEAST_HEIGHT = 0.022
+LEAST_HEIGHT_OF_PEOPLE = 0.033
+"""An object is DontCare when less of it is visible than this share, or its 2D box is lower than this, in focal lengths.
+
+People are left out earlier than cars, as by KITTI's annotators, who worked on the LiDAR's points.
+"""
 
 
 @dataclass(frozen=True)
@@ -42,14 +46,16 @@ class Truth:
     @property
     def cared_for(self) -> NDArray[np.bool_]:
         """Which objects (N,) get a label of their own; the others are DontCare."""
-        height = self.bbox[:, 3] - self.bbox[:, 1]
+        height = (self.bbox[:, 3] - self.bbox[:, 1]) / self.focal
+        person = np.isin(self.boxes.label, ("Pedestrian", "Person_sitting", "Cyclist"))
+        large = height >= np.where(person, LEAST_HEIGHT_OF_PEOPLE, LEAST_HEIGHT)
         near = self.boxes.centre[:, 0] < FARTHEST
-        return np.asarray((self.visible >= LEAST_SHARE) & (height >= LEAST_HEIGHT * self.focal) & near)
+        return np.asarray((self.visible >= LEAST_SHARE) & large & near)
 
     @property
     def occluded(self) -> NDArray[np.int64]:
         """KITTI's levels (N,): 0 fully visible, 1 partly, 2 largely occluded."""
-        return np.asarray(np.where(self.visible > 0.85, 0, np.where(self.visible > 0.45, 1, 2)), np.int64)
+        return np.asarray(np.where(self.visible > 0.82, 0, np.where(self.visible > 0.42, 1, 2)), np.int64)
 
     def labels(self) -> KittiLabels:
         """Return the rows of the label file: objects first, then DontCare regions."""

@@ -36,13 +36,13 @@ class Figure:
         """Draw a person."""
         child = rng.random() < 0.06
         return cls(
-            height=float(np.clip(rng.normal(1.30, 0.12) if child else rng.normal(1.75, 0.085), 1.0, 2.02)),
+            height=float(np.clip(rng.normal(1.30, 0.12) if child else rng.normal(1.70, 0.085), 1.0, 1.98)),
             build=float(rng.uniform(0.88, 1.25)),
             jacket=_clothes(rng), trousers=_clothes(rng) * 0.6,
             skin=np.array([0.62, 0.40, 0.30]) * rng.uniform(0.35, 1.05),
             hair=np.array([0.12, 0.08, 0.05]) * rng.uniform(0.3, 3.0),
             skirt=bool(rng.random() < 0.15), bag=bool(rng.random() < 0.35),
-            stride=float(rng.uniform(0.8, 1.15)), lean=float(rng.normal(0.03, 0.03)),
+            stride=float(rng.uniform(0.5, 1.3)), lean=float(rng.normal(0.03, 0.03)),
         )  # fmt: skip
 
 
@@ -69,9 +69,8 @@ def sitter(figure: Figure) -> Mesh:
 
 def cyclist(figure: Figure, phase: float, frame_colour: ArrayLike) -> Mesh:
     """Return a bicycle with its rider, heading +x, at a phase of the pedals in radians."""
-    return _dress(
-        replace(figure, height=1.75 + 0.5 * (figure.height - 1.75)), _riding_mannequin(_index(phase)), frame_colour
-    )
+    rider = replace(figure, height=1.73 + 0.7 * (figure.height - 1.70), build=0.85 + 0.5 * (figure.build - 0.88))
+    return _dress(rider, _riding_mannequin(_index(phase)), frame_colour)
 
 
 def _index(phase: float) -> int:
@@ -110,7 +109,7 @@ def _clothes(rng: np.random.Generator) -> Vector:
 
 def _walker(figure: Figure, phase: float, moving: bool) -> Mesh:
     s = figure.height / 1.75
-    swing = 0.45 * figure.stride * np.sin(phase) if moving else 0.04
+    swing = 0.34 * figure.stride * np.sin(phase) if moving else 0.04
     joints: dict[str, tuple[Vector, ...]] = {}
     for side, sign in (("left", 1), ("right", -1)):
         hip = np.array([0.0, sign * 0.09, 0.92]) * s

@@ -165,7 +165,7 @@ def draw_street(kind: str, rng: np.random.Generator, start: float = -60.0, end: 
     bend = {"country": 1 / 160, "parkway": 1 / 200, "village": 1 / 120}.get(kind, 1 / 320)
     if rng.random() < 0.35:
         bend *= 0.1
-    axis = Axis.draw(rng, start, end, bend, {"country": 0.03, "village": 0.035}.get(kind, 0.018))
+    axis = Axis.draw(rng, start, end, bend, {"country": 0.02, "village": 0.025}.get(kind, 0.010))
     crossings = _draw_crossings(kind, rng, start, end)
     lane = float(rng.uniform(2.9, 3.5) if kind in ("avenue", "country", "parkway", "urban") else rng.uniform(2.5, 3.1))
     sides = [_draw_side(kind, lane, rng) for _ in range(2)]

@@ -50,7 +50,7 @@ def steady(
 
 def draw_traffic(street: Street, seconds: float, held_out: bool, rng: np.random.Generator) -> Traffic:
     """Fill a street with traffic for a time."""
-    busy = float(rng.choice([0.4, 1.0, 2.2], p=[0.35, 0.45, 0.2]))
+    busy = float(rng.choice([0.1, 0.4, 0.8, 1.6], p=[0.28, 0.3, 0.28, 0.14]))
     ego_lane = int(rng.integers(street.right.lanes))
     movers: list[Mover] = []
     ego: Callable[[float], tuple[float, float, float, float]] = still(0.0, -street.right.lane_width / 2, 0.0)
@@ -62,8 +62,8 @@ def draw_traffic(street: Street, seconds: float, held_out: bool, rng: np.random.
                 ego, ways = ways[0], ways[1:]
             movers += [Mover(a, w) for a, w in zip(actors, ways)]
         movers += _parked(street, sign, held_out, rng)
-        movers += _walkers(street, sign, rng)
-        movers += _cyclists(street, sign, rng)
+        movers += _walkers(street, sign, seconds, rng)
+        movers += _cyclists(street, sign, seconds, rng)
     movers += _side_streets(street, held_out, seconds, rng)
     return Traffic(tuple(movers), ego)
 
@@ -80,7 +80,7 @@ def _lane(
 ) -> tuple[list[Callable[[float], tuple[float, float, float, float]]], list[Actor]]:
     """One lane of moving cars, by the intelligent driver model (Treiber, Hennecke, Helbing 2000)."""
     usual = SPEEDS[street.kind] * float(rng.uniform(0.7, 1.25))
-    jam = rng.random() < 0.22
+    jam = rng.random() < 0.16 * min(busy, 1.0)
     start, end = street.axis.start, street.axis.end
     # Positions run along the driving direction; the vehicle under test, when it drives here, is at 0.
     ahead = sorted(_spaced(5.5, (end if sign < 0 else -start) - 5, busy, jam, usual, rng))
@@ -156,7 +156,7 @@ def _parked(street: Street, sign: int, held_out: bool, rng: np.random.Generator)
     side = street.side(sign)
     found: list[Mover] = []
     if side.parking:
-        fill = float(rng.beta(1.6, 1.6))
+        fill = float(rng.beta(0.9, 1.6))
         d = sign * (side.kerb_line - side.parking / 2 + 0.05)
         s = street.axis.start + float(rng.uniform(0, 6))
         while s < street.axis.end - 4:
@@ -167,7 +167,7 @@ def _parked(street: Street, sign: int, held_out: bool, rng: np.random.Generator)
                 heading = (0.0 if sign < 0 else np.pi) + (np.pi if against else 0.0) + float(rng.normal(0, 0.02))
                 found.append(Mover(actor, still(s, d + float(rng.normal(0, 0.08)), heading)))
             s += actor.size[0] / 2 + float(rng.uniform(0.5, 2.2))
-    yards = {"residential": 2.2, "village": 2.5, "country": 1.0, "estate": 3.0, "parkway": 1.0, "avenue": 1.5}
+    yards = {"residential": 1.2, "village": 1.6, "country": 0.6, "estate": 2.0, "parkway": 0.6, "avenue": 0.8}
     for s in rng.uniform(street.axis.start, street.axis.end, rng.poisson(yards.get(street.kind, 0.3) * 2.5)):
         actor = draw_vehicle(rng, held_out, only_cars=True)
         out = side.kerb_line + side.pavement + actor.size[0] / 2 + float(rng.uniform(0.2, 3.0))
@@ -182,12 +182,15 @@ _WALKERS = {"urban": 7.0, "residential": 2.0, "avenue": 2.5, "country": 0.35, "v
             "parkway": 0.4}  # fmt: skip
 
 
-def _walkers(street: Street, sign: int, rng: np.random.Generator) -> list[Mover]:
+def _walkers(street: Street, sign: int, seconds: float, rng: np.random.Generator) -> list[Mover]:
     """People on the pavement, alone and in company; a few stand, sit or step into the road far ahead."""
     side = street.side(sign)
     crowd = float(rng.choice([0.0, 0.5, 3.2], p=[0.5, 0.35, 0.15]))
     found: list[Mover] = []
-    for s in rng.uniform(street.axis.start, 110, rng.poisson(_WALKERS[street.kind] * crowd)):
+    # Most are near, as where one drives slowly among people; along a drive they are everywhere.
+    along = 14.0 * seconds
+    number = rng.poisson(_WALKERS[street.kind] * crowd * (1 + along / 60))
+    for s in -8.0 + rng.gamma(2.2, 9.0, number) + rng.uniform(0, max(along, 1e-6), number):
         company = 1 + int(rng.random() < 0.35) + int(rng.random() < 0.12)
         forth = bool(rng.random() < 0.5)
         speed = float(rng.uniform(0.8, 1.7))
@@ -212,15 +215,17 @@ def _walkers(street: Street, sign: int, rng: np.random.Generator) -> list[Mover]
     return found
 
 
-def _cyclists(street: Street, sign: int, rng: np.random.Generator) -> list[Mover]:
+def _cyclists(street: Street, sign: int, seconds: float, rng: np.random.Generator) -> list[Mover]:
     side = street.side(sign)
     heading = 0.0 if sign < 0 else np.pi
     found = []
-    for s in rng.uniform(street.axis.start, 110, rng.poisson(0.55 if rng.random() < 0.5 else 0.1)):
+    along = 10.0 * seconds
+    number = rng.poisson((0.8 if rng.random() < 0.35 else 0.06) * (1.3 if sign < 0 else 0.6) * (1 + along / 60))
+    for s in -6.0 + rng.gamma(2.0, 13.0, number) + rng.uniform(0, max(along, 1e-6), number):
         if abs(s) < 4:
             continue
         near_kerb = side.lanes * side.lane_width - 0.5 if side.parking else side.kerb_line - 0.6
-        d = sign * (near_kerb if rng.random() < 0.7 else side.kerb_line + 0.9)
+        d = sign * (near_kerb if rng.random() < 0.5 else side.kerb_line + float(rng.uniform(0.6, 3.0)))
         speed = float(rng.uniform(2.5, 6.0))
         way = steady(float(s), d, heading + float(rng.normal(0, 0.06)), -float(sign), 0.0, speed)
         found.append(Mover(draw_cyclist(rng), way))
@@ -238,14 +243,14 @@ def _side_streets(street: Street, held_out: bool, seconds: float, rng: np.random
             lane = c.half_width / 2
             # Cars in the near lane (right-hand traffic) come towards the street and wait.
             queue = kerb + 2.0
-            for _ in range(int(rng.poisson(0.7))):
+            for _ in range(int(rng.poisson(0.45))):
                 actor = draw_vehicle(rng, held_out)
                 d = queue + actor.size[0] / 2
                 found.append(
                     Mover(actor, still(c.s - sign * lane, sign * d, -sign * np.pi / 2 + float(rng.normal(0, 0.03))))
                 )
                 queue = d + actor.size[0] / 2 + float(rng.uniform(1.0, 5.0))
-            if rng.random() < 0.45:
+            if rng.random() < 0.3:
                 actor = draw_vehicle(rng, held_out)
                 speed = float(rng.uniform(3, 9))
                 d = (
@@ -256,7 +261,7 @@ def _side_streets(street: Street, held_out: bool, seconds: float, rng: np.random
                 found.append(
                     Mover(actor, steady(c.s + sign * lane, sign * d, sign * np.pi / 2, 0.0, float(sign), speed))
                 )
-            if rng.random() < 0.4:
+            if rng.random() < 0.3:
                 d = kerb + float(rng.uniform(6, 22))
                 s = c.s + sign * (c.half_width - 1.0) if c.half_width > 4 else c.s + sign * c.half_width * 0.8
                 found.append(
