@@ -13,10 +13,10 @@ from mono3d_kd_core.geometry.rigid import Matrix, apply
 from mono3d_kd_core.io.kitti import KittiLabels
 from mono3d_kd_core.simulation.raster import NEAR
 
-FARTHEST = 85.0
+FARTHEST = 80.0
 """Metres: what is farther is DontCare, as KITTI's annotators left it."""
 LEAST_SHARE = 0.18
-LEAST_HEIGHT = 0.022
+LEAST_HEIGHT = 0.026
 LEAST_HEIGHT_OF_PEOPLE = 0.033
 """An object is DontCare when less of it is visible than this share, or its 2D box is lower than this, in focal lengths.
 

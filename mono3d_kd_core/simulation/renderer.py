@@ -29,7 +29,7 @@ class Shot:
 
     depth (H,W) float32 metres along z, 0 for the sky; instance (H,W) int32 is 1 + the row of `truth`, 0 elsewhere;
     seconds (N,) and owner (N,) belong to the frame's points: time from the stamp, and the row of `truth` or -1.
-    lidar_stamp is the LiDAR's own, ns.
+    lidar_stamp is the LiDAR's own, ns; T_world_base (4,4) is where the car was at the image's.
     """
 
     frame: SensorFrame
@@ -39,6 +39,7 @@ class Shot:
     seconds: NDArray[np.float32]
     owner: NDArray[np.int32]
     lidar_stamp: int
+    T_world_base: Matrix
 
 
 class Renderer:
@@ -65,7 +66,7 @@ class Renderer:
             frame, truth, np.where(np.isfinite(camera.depth), camera.depth, 0)[b // 2 :: b, b // 2 :: b],
             (row_of[scene.owner[camera.face]] + 1)[b // 2 :: b, b // 2 :: b] * (camera.face >= 0)[b // 2 :: b, b // 2 :: b],
             sweep.seconds if sweep else np.empty(0, np.float32), row_of[owner],
-            stamp + round(self.sensors.lidar_offset * 1e9),
+            stamp + round(self.sensors.lidar_offset * 1e9), T_world_base,
         )  # fmt: skip
 
     def _photograph(

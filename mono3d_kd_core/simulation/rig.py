@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from mono3d_kd_core.errors import CalibrationError
 from mono3d_kd_core.frames import Rig
 from mono3d_kd_core.geometry.camera import CameraModel, Distortion
 from mono3d_kd_core.geometry.rigid import T_CAMERA_BODY, Matrix, inverse, transform
+from mono3d_kd_core.io.settings import read_settings
 from mono3d_kd_core.simulation.beams import MODELS, Beams, with_columns
 
 
@@ -65,17 +65,7 @@ class SimulatedRig(_Section):
     @classmethod
     def read(cls, path: Path) -> SimulatedRig:
         """Read and check a rig file. Raises CalibrationError naming the file and what is wrong."""
-        try:
-            content = yaml.safe_load(path.read_text(encoding="utf-8"))
-        except OSError as error:
-            raise CalibrationError(f"{path}: cannot be read: {error.strerror or error}") from error
-        except (yaml.YAMLError, UnicodeDecodeError) as error:
-            raise CalibrationError(f"{path}: this is no YAML: {error}") from error
-        try:
-            rig = cls.model_validate(content)
-        except ValidationError as error:
-            problems = "; ".join(f"{'.'.join(map(str, e['loc'])) or 'the file'}: {e['msg']}" for e in error.errors())
-            raise CalibrationError(f"{path}: {problems}") from error
+        rig = read_settings(Path(path), cls)
         try:
             rig.sensors()
         except CalibrationError as error:

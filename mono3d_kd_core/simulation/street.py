@@ -165,7 +165,7 @@ def draw_street(kind: str, rng: np.random.Generator, start: float = -60.0, end: 
     bend = {"country": 1 / 160, "parkway": 1 / 200, "village": 1 / 120}.get(kind, 1 / 320)
     if rng.random() < 0.35:
         bend *= 0.1
-    axis = Axis.draw(rng, start, end, bend, {"country": 0.02, "village": 0.025}.get(kind, 0.010))
+    axis = Axis.draw(rng, start, end, bend, {"country": 0.022, "village": 0.026}.get(kind, 0.014))
     crossings = _draw_crossings(kind, rng, start, end)
     lane = float(rng.uniform(2.9, 3.5) if kind in ("avenue", "country", "parkway", "urban") else rng.uniform(2.5, 3.1))
     sides = [_draw_side(kind, lane, rng) for _ in range(2)]
@@ -199,10 +199,10 @@ def _draw_side(kind: str, lane: float, rng: np.random.Generator) -> Side:
         return Side(1, lane, 0.0, float(u(0.5, 2.5)), float(u(2, 6)), float(u(0.0, 0.05)), float(rng.normal(0, 0.08)))
     if kind == "urban":
         return Side(
-            int(rng.integers(1, 3)), lane, parking, float(u(2.5, 5)), float(u(0.0, 1.0)), float(u(0.08, 0.16)), 0.0
+            int(rng.integers(1, 3)), lane, parking, float(u(2.5, 5)), float(u(0.0, 1.0)), float(u(0.08, 0.20)), 0.0
         )
     if kind == "avenue":
         return Side(2, lane, parking, float(u(2.5, 4)), float(u(2, 6)), float(u(0.08, 0.16)), bank)
     if kind == "terrace":
-        return Side(1, lane, parking, float(u(1.8, 2.6)), float(u(0.5, 2.5)), float(u(0.08, 0.14)), 0.0)
-    return Side(1, lane, parking, float(u(1.5, 2.8)), float(u(1.5, 6)), float(u(0.05, 0.14)), bank)
+        return Side(1, lane, parking, float(u(1.8, 2.6)), float(u(0.5, 2.5)), float(u(0.08, 0.20)), 0.0)
+    return Side(1, lane, parking, float(u(1.5, 2.8)), float(u(1.5, 6)), float(u(0.05, 0.18)), bank)

@@ -50,7 +50,7 @@ def steady(
 
 def draw_traffic(street: Street, seconds: float, held_out: bool, rng: np.random.Generator) -> Traffic:
     """Fill a street with traffic for a time."""
-    busy = float(rng.choice([0.1, 0.4, 0.8, 1.6], p=[0.28, 0.3, 0.28, 0.14]))
+    busy = float(rng.choice([0.1, 0.4, 0.8, 1.5], p=[0.34, 0.3, 0.25, 0.11]))
     ego_lane = int(rng.integers(street.right.lanes))
     movers: list[Mover] = []
     ego: Callable[[float], tuple[float, float, float, float]] = still(0.0, -street.right.lane_width / 2, 0.0)
@@ -185,7 +185,7 @@ _WALKERS = {"urban": 7.0, "residential": 2.0, "avenue": 2.5, "country": 0.35, "v
 def _walkers(street: Street, sign: int, seconds: float, rng: np.random.Generator) -> list[Mover]:
     """People on the pavement, alone and in company; a few stand, sit or step into the road far ahead."""
     side = street.side(sign)
-    crowd = float(rng.choice([0.0, 0.5, 3.2], p=[0.5, 0.35, 0.15]))
+    crowd = float(rng.choice([0.0, 0.35, 2.6], p=[0.66, 0.26, 0.08]))
     found: list[Mover] = []
     # Most are near, as where one drives slowly among people; along a drive they are everywhere.
     along = 14.0 * seconds
@@ -219,15 +219,19 @@ def _cyclists(street: Street, sign: int, seconds: float, rng: np.random.Generato
     side = street.side(sign)
     heading = 0.0 if sign < 0 else np.pi
     found = []
-    along = 10.0 * seconds
-    number = rng.poisson((0.8 if rng.random() < 0.35 else 0.06) * (1.3 if sign < 0 else 0.6) * (1 + along / 60))
-    for s in -6.0 + rng.gamma(2.0, 13.0, number) + rng.uniform(0, max(along, 1e-6), number):
+    reach = 10.0 * seconds
+    number = rng.poisson((0.6 if rng.random() < 0.3 else 0.05) * (1.2 if sign < 0 else 0.7) * (1 + reach / 60))
+    for s in -6.0 + rng.gamma(2.0, 13.0, number) + rng.uniform(0, max(reach, 1e-6), number):
         if abs(s) < 4:
             continue
         near_kerb = side.lanes * side.lane_width - 0.5 if side.parking else side.kerb_line - 0.6
-        d = sign * (near_kerb if rng.random() < 0.5 else side.kerb_line + float(rng.uniform(0.6, 3.0)))
+        on_road = rng.random() < 0.4
+        d = sign * (near_kerb if on_road else side.kerb_line + float(rng.uniform(0.6, 4.0)))
+        against = not on_road and rng.random() < 0.5
         speed = float(rng.uniform(2.5, 6.0))
-        way = steady(float(s), d, heading + float(rng.normal(0, 0.06)), -float(sign), 0.0, speed)
+        along = float(sign if against else -sign)
+        turned = heading + (np.pi if against else 0.0) + float(rng.normal(0, 0.06))
+        way = steady(float(s), d, turned, along, 0.0, speed)
         found.append(Mover(draw_cyclist(rng), way))
     return found
 

@@ -33,20 +33,25 @@ class Placed:
 
 @dataclass(frozen=True)
 class World:
-    """A street, what stands along it (world frame), the light, the traffic, and how the test vehicle rocks."""
+    """A street, what stands along it (world frame), the light, the traffic, and how the test vehicle sits and rocks.
+
+    attitude (3,) is its pitch, roll and lift for load, springs and mounting; rocking (3,3) are frequency in Hz, phase and
+    amplitude of its pitch, roll and bounce.
+    """
 
     street: Street
     scenery: Mesh
     light: Light
     traffic: Traffic
     rocking: NDArray[np.float64]
+    attitude: NDArray[np.float64]
 
     def ego(self, t: float) -> Matrix:
         """Return T_world_base (4,4) at t seconds: the base is on the road under the test vehicle, x forward, z up."""
         s, d, heading, _ = self.traffic.ego(t)
         pose = _pose(self.street, s, d, heading)
         frequency, turn, size = self.rocking
-        pitch, roll, bounce = size * np.sin(2 * np.pi * frequency * t + turn)
+        pitch, roll, bounce = self.attitude + size * np.sin(2 * np.pi * frequency * t + turn)
         cp, sp, cr, sr = np.cos(pitch), np.sin(pitch), np.cos(roll), np.sin(roll)
         tilt = np.array([[cp, 0, sp], [0, 1, 0], [-sp, 0, cp]]) @ np.array([[1, 0, 0], [0, cr, -sr], [0, sr, cr]])
         return pose @ transform(tilt, [0, 0, bounce])
@@ -107,4 +112,5 @@ def build_world(seed: int, index: int = 0, split: Split = "train", seconds: floa
         draw_light(weather),
         draw_traffic(street, seconds, held_out, moves),
         rocking,
+        attitude=plan.normal([0.003, 0.0, 0.0], [0.007, 0.004, 0.01]),
     )
