@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import pickle
-import signal
-import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,14 +12,6 @@ import lightning.pytorch as pl
 import numpy as np
 import torch
 import yaml
-from lightning.pytorch.callbacks import (
-    Callback,
-    EMAWeightAveraging,
-    LearningRateMonitor,
-    ModelCheckpoint,
-    RichProgressBar,
-)
-from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from rich.progress import track as rich_track
 
 from mono3d_kd_core.deploy.bundle import Bundle, Card, TrainedCamera, load_bundle, save_bundle
@@ -33,6 +22,7 @@ from mono3d_kd_core.students.keypoint import KeypointStudent
 from mono3d_kd_core.students.keypoint_targets import network_focal
 from mono3d_kd_core.training.data import RecipeData
 from mono3d_kd_core.training.examples import Examples, open_labelled
+from mono3d_kd_core.training.fit import checkpoint_of, fit
 from mono3d_kd_core.training.matching import fit_calibration, found_share, match
 from mono3d_kd_core.training.module import TrainingModule
 from mono3d_kd_core.training.pictures import ValidationPictures
@@ -63,7 +53,7 @@ class Run:
         A checkpoint is written after each epoch, so a stopped run resumes from its last whole epoch, as if it had never
         stopped.
         """
-        checkpoint = self._checkpoint(resume)
+        checkpoint = checkpoint_of(self.out, resume)
         pl.seed_everything(self.recipe.schedule.seed, verbose=False)
         torch.set_float32_matmul_precision("high")
         self.out.mkdir(parents=True, exist_ok=True)
@@ -73,21 +63,11 @@ class Run:
             module = TrainingModule(student, self.recipe.schedule)
             module.to(memory_format=torch.channels_last)
             (self.out / RECIPE).write_text(yaml.safe_dump(self.recipe.model_dump(mode="json"), sort_keys=False))
-            self._fit(module, data, checkpoint, quiet)
+            pictures = [ValidationPictures()]
+            fit(module, data, self.recipe.schedule, self.out, checkpoint, bool(self.val), quiet, pictures)
             return self._bundle(module, data)
         finally:
             data.close()
-
-    def _checkpoint(self, resume: bool) -> Path | None:
-        last = self.out / "checkpoints" / "last.ckpt"
-        if resume:
-            if not last.is_file():
-                raise ModelError(f"{last}: there is no checkpoint to resume from; train without --resume")
-            check_is_plain(last)
-            return last
-        if last.exists():
-            raise ModelError(f"{self.out}: holds a run already; use --resume to go on with it, or give another --out")
-        return None
 
     def _data(self, quiet: bool) -> RecipeData:
         c = self.recipe.student
@@ -115,37 +95,6 @@ class Run:
         else:
             load_backbone_weights(student.backbone, weights)
         return student
-
-    def _fit(self, module: TrainingModule, data: RecipeData, checkpoint: Path | None, quiet: bool) -> None:
-        schedule = self.recipe.schedule
-        logs = self.out / "logs"
-        trainer = pl.Trainer(
-            max_epochs=schedule.epochs, default_root_dir=self.out, accelerator="auto", devices=1,
-            precision="16-mixed" if torch.cuda.is_available() else "32-true",
-            gradient_clip_val=schedule.gradient_clip, check_val_every_n_epoch=schedule.validate_every,
-            num_sanity_val_steps=0, log_every_n_steps=10, callbacks=self._callbacks(quiet), enable_progress_bar=not quiet,
-            enable_model_summary=False, limit_val_batches=1.0 if self.val else 0,
-            logger=[TensorBoardLogger(logs, name="", version="tensorboard"), CSVLogger(logs, name="", version="csv")],
-        )  # fmt: skip
-        with warnings.catch_warnings():
-            # Lightning's advice about workers and steps: the cache makes workers needless, the rest is noise.
-            warnings.simplefilter("ignore")
-            try:
-                trainer.fit(module, data, ckpt_path=checkpoint, weights_only=True)
-            except SystemExit:
-                # Lightning turns Ctrl-C into an exit of its own.
-                signal.signal(signal.SIGINT, signal.default_int_handler)
-                raise KeyboardInterrupt from None
-
-    def _callbacks(self, quiet: bool) -> list[Callback]:
-        callbacks: list[Callback] = [
-            ModelCheckpoint(self.out / "checkpoints", filename="last", save_top_k=1, save_on_train_epoch_end=True),
-            LearningRateMonitor("step"),
-            ValidationPictures(),
-        ]
-        if self.recipe.schedule.ema is not None:
-            callbacks.append(EMAWeightAveraging(decay=self.recipe.schedule.ema))
-        return callbacks if quiet else [*callbacks, RichProgressBar()]
 
     def _bundle(self, module: TrainingModule, data: RecipeData) -> Bundle:
         student = module.student
@@ -181,16 +130,6 @@ def load_student_weights(student: KeypointStudent, path: Path) -> None:
         student.load_state_dict(load_bundle(path).tensors)
     except RuntimeError as error:
         raise ModelError(f"{path}: the bundle's student has another shape than the recipe's: {error}") from error
-
-
-def check_is_plain(checkpoint: Path) -> None:
-    """Refuse a checkpoint that would run code when read. Raises ModelError."""
-    try:
-        content: Any = torch.load(checkpoint, "cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
-        raise ModelError(f"{checkpoint}: holds more than tensors and numbers, or is damaged; not read ({error})") from error
-    if not isinstance(content, dict) or "state_dict" not in content:
-        raise ModelError(f"{checkpoint}: is not a checkpoint of a training run")
 
 
 def trained_camera(cameras: Sequence[CameraModel]) -> TrainedCamera:
