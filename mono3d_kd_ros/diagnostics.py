@@ -17,6 +17,9 @@ HARMLESS = frozenset({"nobody_listens", "stopped"})
 """Reasons of drops that are no fault."""
 
 
+TRANSPORT_HINT = "see docs/ros.md on large messages"
+
+
 class Finding(NamedTuple):
     """One thing that is not as it should be."""
 
@@ -55,8 +58,10 @@ def judge(frames: Snapshot, limits: Limits, topic: str, why: Mapping[str, str]) 
         level = ERROR if frames.age_s > limits.silence_error else WARN
         found.append(Finding(level, f"no image on {topic} for {frames.age_s:.1f} s"))
     elif limits.expected_hz and frames.input_hz < 0.9 * limits.expected_hz:
-        lost = f"{frames.input_hz:.1f} of {limits.expected_hz:.1f} images a second arrive on {topic}"
-        found.append(Finding(WARN, f"{lost}: is FASTDDS_BUILTIN_TRANSPORTS=LARGE_DATA set on both sides?"))
+        rates = f"{frames.input_hz:.1f} of {limits.expected_hz:.1f} images a second"
+        found.append(Finding(WARN, f"only {rates} arrive on {topic}; {TRANSPORT_HINT}"))
+    if frames.lost_lately:
+        found.append(Finding(WARN, f"{frames.lost_lately} images on {topic} were lost on the way; {TRANSPORT_HINT}"))
     if frames.late_s > 0:
         level = ERROR if frames.late_s > limits.late_error else WARN
         found.append(Finding(level, f"frames are late: {frames.pipeline.p50:.0f} ms from arrival to publication"))
@@ -76,6 +81,7 @@ def frame_values(frames: Snapshot) -> dict[str, str]:
     values = {
         "frames received": str(frames.received),
         "frames published": str(frames.published),
+        "images lost on the way": str(frames.lost),
         "frames dropped": str(sum(frames.dropped.values())),
         "input rate [Hz]": f"{frames.input_hz:.2f}",
         "output rate [Hz]": f"{frames.output_hz:.2f}",

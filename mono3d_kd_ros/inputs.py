@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Literal
 
+from rclpy.event_handler import SubscriptionEventCallbacks
 from rclpy.node import Node
 from rclpy.qos import QoSCompatibility, QoSPolicyKind, QoSProfile, qos_check_compatible, qos_profile_sensor_data
 from rclpy.qos_overriding_options import QoSOverridingOptions
@@ -17,11 +18,24 @@ OVERRIDABLE = (QoSPolicyKind.HISTORY, QoSPolicyKind.DEPTH, QoSPolicyKind.RELIABI
 
 
 def subscribe(
-    node: Node, message_type: type, topic: str, callback: Callable[[Any], None], qos: QoSProfile = qos_profile_sensor_data
+    node: Node,
+    message_type: type,
+    topic: str,
+    callback: Callable[[Any], None],
+    qos: QoSProfile = qos_profile_sensor_data,
+    lost: Callable[[int], None] | None = None,
 ) -> Subscription[Any]:
-    """Subscribe with sensor-data QoS; parameters `qos_overrides.<topic>.subscription.*` change it."""
+    """Subscribe with sensor-data QoS; parameters `qos_overrides.<topic>.subscription.*` change it.
+
+    `lost` hears how many messages the middleware has just given up, where it can tell.
+    """
+    events = SubscriptionEventCallbacks()
+    if lost is not None:
+        events.message_lost = lambda event: lost(event.total_count_change)
     options = QoSOverridingOptions(OVERRIDABLE)
-    return node.create_subscription(message_type, topic, callback, qos, qos_overriding_options=options)
+    return node.create_subscription(
+        message_type, topic, callback, qos, event_callbacks=events, qos_overriding_options=options
+    )
 
 
 def image_type(topic: str, choice: Literal["auto", "yes", "no"]) -> type[Any]:

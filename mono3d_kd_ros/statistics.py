@@ -31,7 +31,7 @@ class Snapshot:
     """The state of a node's input at one moment. Counts are since the node started, the rest is of the last seconds.
 
     received = published + sum(dropped) + those still in work. age_s is the time since the last image, None before the
-    first; late_s says for how long every frame has been late.
+    first; late_s says for how long every frame has been late; lost images never reached the node, as the middleware tells.
     """
 
     received: int = 0
@@ -45,6 +45,8 @@ class Snapshot:
     processing: Delay = field(default_factory=Delay)
     pipeline: Delay = field(default_factory=Delay)
     late_s: float = 0.0
+    lost: int = 0
+    lost_lately: int = 0
 
 
 class FrameStatistics:
@@ -62,6 +64,14 @@ class FrameStatistics:
         self._outputs: deque[tuple[float, float, float]] = deque()
         self._drops: deque[tuple[float, str]] = deque()
         self._late_since: float | None = None
+        self._lost = 0
+        self._losses: deque[tuple[float, int]] = deque()
+
+    def lose(self, count: int) -> None:
+        """Count images that the middleware gave up before they reached the node."""
+        with self._lock:
+            self._lost += count
+            self._losses.append((time.monotonic(), count))
 
     def receive(self) -> None:
         """Count an image that has arrived."""
@@ -93,6 +103,7 @@ class FrameStatistics:
             last = self._arrivals[-1] if self._arrivals else None
             _forget(self._outputs, now)
             _forget(self._drops, now)
+            _forget(self._losses, now)
             while len(self._arrivals) > 1 and self._arrivals[0] < now - WINDOW_S:
                 self._arrivals.popleft()
             return Snapshot(
@@ -101,6 +112,7 @@ class FrameStatistics:
                 None if last is None else now - last,
                 Delay.of([p for _, p, _ in self._outputs]), Delay.of([p for _, _, p in self._outputs]),
                 0.0 if self._late_since is None else now - self._late_since,
+                self._lost, sum(count for _, count in self._losses),
             )  # fmt: skip
 
 

@@ -132,7 +132,7 @@ class StudentNode(ManagedNode[StudentSettings]):
         kind = image_type(image_topic, self.settings.compressed)
         self._inputs = [
             subscribe(self, CameraInfo, "camera_info", self._camera.take),
-            subscribe(self, kind, "image", self._on_image),
+            subscribe(self, kind, "image", self._on_image, lost=self.statistics.lose),
         ]
         self._publish_infos()
         which = "P of the CameraInfo (rectified)" if rectified else "K and D of the CameraInfo (raw)"
