@@ -23,7 +23,7 @@ FLOORS = [
     {"geometry"},
     {"frames", "drawing"},
     {"io", "heads"},
-    {"teachers", "students", "simulation"},
+    {"teachers", "students", "simulation", "doctor"},
     {"distillation", "targets"},
     {"training", "evaluation", "deploy"},
     {"cli"},
