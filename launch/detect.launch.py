@@ -1,0 +1,39 @@
+"""Detect objects in a camera's images, live or from a bag.
+
+ros2 launch mono3d_kd detect.launch.py model:=BUNDLE image_topic:=/camera/image_rect camera_info_topic:=/camera/camera_info
+ros2 launch mono3d_kd detect.launch.py model:=BUNDLE bag:=DRIVE rviz:=true
+"""
+
+from launch.actions import OpaqueFunction
+
+from launch import LaunchContext, LaunchDescription, LaunchDescriptionEntity
+from mono3d_kd_core.resources import resource
+from mono3d_kd_ros import launching
+
+
+def actions(context: LaunchContext) -> list[LaunchDescriptionEntity]:
+    """Make the actions, now that the arguments are known."""
+    arguments = launching.Arguments(context)
+    topics = arguments.topics()
+    student = launching.node(
+        arguments, "student_node",
+        {
+            "model": arguments.text("model"), "target_frame": arguments.text("target_frame"),
+            "autostart": arguments.flag("autostart"), "use_sim_time": arguments.flag("use_sim_time"),
+        },
+        {"image": topics.image, "camera_info": topics.camera_info or "camera_info"},
+    )  # fmt: skip
+    return [
+        *launching.transport(), student,
+        *launching.player(arguments, wait_for=[topics.image]), *launching.rviz(arguments, topics),
+    ]  # fmt: skip
+
+
+def generate_launch_description() -> LaunchDescription:
+    """Describe the launch."""
+    arguments = {
+        "params_file": (str(resource("config/student.yaml")), "Parameters of the student's node."),
+        "model": ("", "The student's bundle; empty: the one of params_file."),
+        "target_frame": ("", "Frame of the detections, by tf; empty: that of the images."),
+    }
+    return LaunchDescription([*launching.declare(arguments), OpaqueFunction(function=actions)])

@@ -1,0 +1,49 @@
+"""The files of parameters say what the nodes understand, and the launch files what the nodes are called."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import yaml
+from pydantic import BaseModel
+
+from mono3d_kd_ros.settings import PlayerSettings, StudentSettings, TeacherSettings
+from tests.conftest import REPOSITORY
+
+FILES: list[tuple[str, type[BaseModel]]] = [
+    ("student", StudentSettings), ("teacher", TeacherSettings), ("player", PlayerSettings)
+]  # fmt: skip
+
+
+def parameters(name: str) -> dict[str, Any]:
+    content = yaml.safe_load((REPOSITORY / f"config/{name}.yaml").read_text())
+    result: dict[str, Any] = content["/**"]["ros__parameters"]
+    return result
+
+
+@pytest.mark.parametrize(("name", "model"), FILES)
+def test_a_file_of_parameters_is_valid_and_complete(name: str, model: type[BaseModel]) -> None:
+    given = parameters(name)
+    model(**given)  # an unknown key would be silently ignored by ROS, but not here
+    lists = {key for key, field in model.model_fields.items() if field.default == []}  # ROS has no empty lists in YAML
+    assert given.keys() == model.model_fields.keys() - lists
+
+
+@pytest.mark.parametrize(("name", "model"), FILES)
+def test_types_are_those_that_ros_will_insist_on(name: str, model: type[BaseModel]) -> None:
+    for key, value in parameters(name).items():
+        assert type(value) is type(model.model_fields[key].default), key
+
+
+@pytest.mark.parametrize("model", [model for _, model in FILES])
+def test_every_parameter_is_described(model: type[BaseModel]) -> None:
+    assert all(field.description for field in model.model_fields.values())
+
+
+def test_rviz_shows_what_the_nodes_publish() -> None:
+    content = yaml.safe_load((REPOSITORY / "config/rviz/mono3d_kd.rviz").read_text())
+    displays = content["Visualization Manager"]["Displays"]
+    topics = {d["Topic"]["Value"] for d in displays if "Topic" in d}
+    assert topics >= {"/student_node/overlay", "/student_node/markers", "/student_node/detections", "/lidar/points"}
+    assert any(d["Class"] == "rviz_default_plugins/TF" for d in displays)
