@@ -55,6 +55,10 @@ class BoxTable:
             boxes = Boxes3D(boxes.centre, boxes.size, boxes.yaw, boxes.label, boxes.score, depth_std, boxes.frame)
         return cls(boxes, table.start, rows.bbox)
 
+    def on_ground(self) -> BoxTable:
+        """Return the table without what is known of the image."""
+        return BoxTable(self.boxes, self.start)
+
     def select(self, keep: NDArray[np.bool_]) -> BoxTable:
         """Return the boxes where `keep` (N,) is true, in the same frames."""
         counts = np.bincount(self.frame[keep], minlength=len(self))

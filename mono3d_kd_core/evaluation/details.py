@@ -71,20 +71,22 @@ def detail_boxes(
     }
 
 
-def details_report(details: Mapping[str, ClassDetails], seen: str = "seen") -> str:
-    """Return the errors by distance and the calibrations as Markdown; `seen` names the column of those matched."""
+def details_report(details: Mapping[str, ClassDetails]) -> str:
+    """Return the errors by distance and the calibrations as Markdown."""
     parts = []
     for name, each in details.items():
         if each.bands[-1].objects + each.bands[-1].detections == 0:
             continue
-        parts += [f"{name} by distance", "", bands_table(each.bands, seen), "", *_calibration_lines(each)]
+        parts += [f"{name} by distance", "", bands_table(each.bands), "", *_calibration_lines(each)]
     return "\n".join(parts)
 
 
-def bands_table(bands: Sequence[Band], seen: str) -> str:
+def bands_table(
+    bands: Sequence[Band], *, objects: str = "objects", seen: str = "seen", placed: str = "placed"
+) -> str:
     """Return a table of recall, precision and mean absolute errors, one row for each band."""
     header = [
-        "metres", "objects", f"{seen} %", "placed %", "right %", "along m", "bias m", "across m", "up m", "centre m",
+        "metres", objects, f"{seen} %", f"{placed} %", "right %", "along m", "bias m", "across m", "up m", "centre m",
         "size %", "turn °", "flips %",
     ]  # fmt: skip
     return markdown_table(header, [_band_row(band) for band in bands])
