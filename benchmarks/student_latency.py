@@ -1,0 +1,90 @@
+"""Milliseconds a frame of the keypoint student: `python benchmarks/student_latency.py [--rounds N] [--threads T]`.
+
+In one run on one machine: the dense form that MonoDLE publishes (every head at every cell, contiguous tensors), the same
+channels last, this project's detector (channels last, batch normalisation folded, regressions at peaks only), and ONNX
+Runtime on its export. Rounds are interleaved and the median is shown, so that a busy machine slows all alike.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from mono3d_kd_core.deploy.bundle import Card, save_bundle
+from mono3d_kd_core.deploy.detector import Detector
+from mono3d_kd_core.deploy.export import export_onnx
+from mono3d_kd_core.geometry.camera import CameraModel
+from mono3d_kd_core.students.keypoint import KeypointConfig, KeypointStudent
+from mono3d_kd_core.students.layers import parameter_count
+from mono3d_kd_core.training.recipe import find_recipe, load_recipe
+
+Step = Callable[[], object]
+
+
+def steps_of(config: KeypointConfig, folder: Path, threads: int) -> dict[str, Step]:
+    """Return what is timed, by name."""
+    torch.manual_seed(0)
+    student = KeypointStudent(config).eval()
+    settings = config.model_dump(mode="json")
+    card = Card(kind="student", architecture="keypoint", config=settings, classes=list(config.classes))
+    save_bundle(folder, card, student.state_dict())
+    export_onnx(folder)
+    height, width = student.input_size
+    picture = np.random.default_rng(0).integers(0, 255, (height, width, 3), np.uint8)
+    camera = CameraModel.pinhole(width, height, 0.58 * width, 0.58 * width, width / 2, height / 2)
+    contiguous = torch.from_numpy(picture).permute(2, 0, 1)[None].contiguous()
+    last = KeypointStudent(config).eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    channels_last = contiguous.contiguous(memory_format=torch.channels_last)
+    ours = Detector.load(folder, threads=threads, score_threshold=0)
+    onnx = Detector.load(folder, "onnx", threads=threads, score_threshold=0)
+
+    @torch.inference_mode()
+    def dense(network: KeypointStudent, images: torch.Tensor) -> object:
+        return network(images, dense=True)
+
+    return {
+        "eager, all heads dense": lambda: dense(student, contiguous),
+        "channels last, all heads dense": lambda: dense(last, channels_last),
+        "detector, torch": lambda: ours.detect(picture, camera),
+        "detector, ONNX Runtime": lambda: onnx.detect(picture, camera),
+    }
+
+
+def milliseconds(steps: dict[str, Step], rounds: int) -> dict[str, float]:
+    """Return the median of interleaved rounds, after one to warm up."""
+    times: dict[str, list[float]] = {name: [] for name in steps}
+    for number in range(rounds + 1):
+        for name, step in steps.items():
+            start = time.perf_counter()
+            step()
+            if number:
+                times[name].append(1000 * (time.perf_counter() - start))
+    return {name: float(np.median(values)) for name, values in times.items()}
+
+
+def main() -> None:
+    """Print one table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("recipes", nargs="*", default=["keypoint_small", "keypoint_resnet18", "keypoint_dla34"])
+    parser.add_argument("--rounds", type=int, default=10)
+    parser.add_argument("--threads", type=int, default=2)
+    arguments = parser.parse_args()
+    torch.set_num_threads(arguments.threads)
+    for name in arguments.recipes:
+        config = load_recipe(find_recipe(name)).student
+        with tempfile.TemporaryDirectory() as folder:
+            times = milliseconds(steps_of(config, Path(folder) / "bundle", arguments.threads), arguments.rounds)
+        count = parameter_count(KeypointStudent(config)) / 1e6
+        print(f"{name}, {config.input_height}x{config.input_width}, {count:.1f} M parameters, {arguments.threads} threads")
+        for step, value in times.items():
+            print(f"  {step:32s}{value:8.0f} ms")
+
+
+if __name__ == "__main__":
+    main()
