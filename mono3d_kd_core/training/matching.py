@@ -9,7 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mono3d_kd_core.geometry.boxes import Boxes3D
-from mono3d_kd_core.geometry.rigid import Matrix
+from mono3d_kd_core.geometry.camera import CameraModel
+from mono3d_kd_core.geometry.rigid import T_CAMERA_BODY, Matrix, apply
+from mono3d_kd_core.students.base import Annotation
 from mono3d_kd_core.students.keypoint_decode import ScoreCalibration
 
 
@@ -26,6 +28,17 @@ def match(found: Boxes3D, truth: Boxes3D, radius: float) -> NDArray[np.int64]:
             result[i] = j
             distance[:, j] = np.inf
     return result
+
+
+def judged(found: Boxes3D, annotation: Annotation, camera: CameraModel, radius: float = 2.0) -> Boxes3D:
+    """Return the detections that can be called right or wrong.
+
+    One that is no known object, but whose centre is seen inside a region of which nothing is known, is left out.
+    """
+    uv, _ = camera.project(apply(T_CAMERA_BODY, found.centre))
+    low, high = annotation.ignore[:, :2], annotation.ignore[:, 2:]
+    inside = np.any(((uv[:, None] >= low) & (uv[:, None] <= high)).all(-1), axis=1)
+    return found[~inside | (match(found, annotation.boxes, radius) >= 0)]
 
 
 @dataclass(frozen=True)

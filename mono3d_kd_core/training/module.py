@@ -15,7 +15,7 @@ from mono3d_kd_core.errors import ModelError
 from mono3d_kd_core.geometry.boxes import Boxes3D
 from mono3d_kd_core.students.base import Student
 from mono3d_kd_core.training.data import Batch
-from mono3d_kd_core.training.matching import found_share
+from mono3d_kd_core.training.matching import found_share, judged
 from mono3d_kd_core.training.recipe import ScheduleConfig
 
 
@@ -54,7 +54,10 @@ class TrainingModule(pl.LightningModule):
         output = self.student(batch.images, batch.cameras)
         terms = self.student.losses(output, batch.annotations, batch.cameras)
         self.log("val/loss", torch.stack(list(terms.values())).sum(), batch_size=len(batch.ids))
-        self.found += self.student.decode(output, batch.cameras)
+        for boxes, annotation, camera in zip(
+            self.student.decode(output, batch.cameras), batch.annotations, batch.cameras
+        ):
+            self.found.append(judged(boxes, annotation, camera))
         self.truth += [annotation.boxes for annotation in batch.annotations]
 
     def on_validation_epoch_end(self) -> None:

@@ -31,6 +31,7 @@ from mono3d_kd_core.training.recipe import Recipe
 RECIPE = "recipe.yaml"
 SHOWN_SCORE = 0.3
 """The score threshold that the card recommends: calibrated, so about one in three of the weakest boxes shown is right."""
+NEGLIGIBLE_SCORE = 0.03
 
 
 @dataclass(frozen=True)
@@ -153,7 +154,10 @@ def open_labels(folder: Path) -> Path:
 
 
 def _scores(module: TrainingModule) -> tuple[np.ndarray[Any, np.dtype[np.float64]], np.ndarray[Any, np.dtype[np.bool_]]]:
-    """Return the scores of all detections of the last validation, and whether each was an object within 2 m."""
-    scores = [boxes.score for boxes in module.found]
-    right = [match(found, truth, 2.0) >= 0 for found, truth in zip(module.found, module.truth)]
-    return np.concatenate(scores), np.concatenate(right)
+    """Return the scores of the last validation's detections, and whether each was an object within 2 m.
+
+    The many peaks of next to no score are left out: they would outweigh those that anybody looks at.
+    """
+    found = [boxes[boxes.score >= NEGLIGIBLE_SCORE] for boxes in module.found]
+    right = [match(boxes, truth, 2.0) >= 0 for boxes, truth in zip(found, module.truth)]
+    return np.concatenate([boxes.score for boxes in found]), np.concatenate(right)

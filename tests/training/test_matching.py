@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 
 from mono3d_kd_core.geometry.boxes import Boxes3D
-from mono3d_kd_core.training.matching import fit_calibration, found_share, match
+from mono3d_kd_core.geometry.camera import CameraModel
+from mono3d_kd_core.students.base import Annotation
+from mono3d_kd_core.training.matching import fit_calibration, found_share, judged, match
 
 
 def boxes(xy: list[tuple[float, float]], score: list[float] | None = None, label: str = "Car") -> Boxes3D:
@@ -29,6 +31,13 @@ def test_shares_by_hand() -> None:
     found = [boxes([(10, 1), (25, 0)], [0.9, 0.9]), boxes([(15, 0)], [0.1])]
     share = found_share(found, truth, "Car")
     assert (share.recall, share.precision, share.objects) == (0.5, 0.5, 2)
+
+
+def test_alarms_in_unknown_regions_are_neither_right_nor_wrong() -> None:
+    camera = CameraModel.pinhole(200, 100, 100, 100, 100, 50)
+    found = boxes([(10, 4), (10, 0), (10, -4)])  # seen at u = 60, 100, 140
+    annotation = Annotation(boxes([(10, 0.5)]), np.zeros((1, 4)), ignore=[[50, 0, 110, 99]])
+    assert judged(found, annotation, camera).centre[:, 1].tolist() == [0, -4]
 
 
 def test_calibration_recovers_a_known_distortion() -> None:
