@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -145,7 +147,7 @@ def _markings(street: Street, rng: np.random.Generator) -> Mesh:
                                         for c in street.crossings)]  # fmt: skip
     for c in street.crossings:
         kept += _crossing_markings(street, c)
-    return Mesh.join([_painted(street, *m) for m in kept])
+    return _painted(street, kept)
 
 
 def _crossing_markings(street: Street, c: Crossing) -> list[Patch]:
@@ -161,18 +163,20 @@ def _crossing_markings(street: Street, c: Crossing) -> list[Patch]:
     return marks
 
 
-def _painted(street: Street, s0: float, s1: float, d0: float, d1: float) -> Mesh:
-    """A patch of paint from s0 to s1 and d0 to d1."""
-    s = np.linspace(s0, s1, max(2, int((s1 - s0) / 3.0) + 1))
-    rims = []
-    for d in (d0, d1):
-        x, y, _, _ = street.axis.at(s, d)
-        rims.append(
-            (np.stack([x, y, street.ground(s, np.full_like(s, d)) + LIFT], 1), np.stack([s, s * 0 + d, s * 0], 1))
-        )
-    (a, ta), (b, tb) = rims
-    corners = np.stack([a[:-1], a[1:], b[1:], b[:-1]], 1)
-    return quads(corners, MARKING_COLOUR, Material.MARKING, np.stack([ta[:-1], ta[1:], tb[1:], tb[:-1]], 1))
+def _painted(street: Street, patches: list[Patch]) -> Mesh:
+    """Paint patches on the ground, long ones in pieces that follow the street."""
+    pieces = [
+        (u, v, d0, d1)
+        for s0, s1, d0, d1 in patches
+        for u, v in pairwise(np.linspace(s0, s1, max(2, int((s1 - s0) / 3.0) + 1)).tolist())
+    ]
+    if not pieces:
+        return Mesh.empty()
+    s0, s1, d0, d1 = np.array(pieces).T
+    s, d = np.stack([s0, s1, s1, s0], 1), np.stack([d0, d0, d1, d1], 1)
+    x, y, _, _ = street.axis.at(s, d)
+    corners = np.stack([x, y, street.ground(s, d) + LIFT], -1)
+    return quads(corners, MARKING_COLOUR, Material.MARKING, np.stack([s, d, np.zeros_like(s)], -1))
 
 
 def _land(street: Street, colour: Vector) -> Mesh:

@@ -47,36 +47,74 @@ def trace(corners: Floats, group: NDArray[np.int32], poses: Floats, beams: Beams
 
 
 def returns(
-    distance: Floats, triangle: NDArray[np.int32], mesh: Mesh, incidence: Floats, beams: Beams, seconds: NDArray[np.float64],
-    rng: np.random.Generator,
+    distance: Floats, triangle: NDArray[np.int32], mesh: Mesh, T_lidar_mesh: NDArray[np.float64], beams: Beams,
+    seconds: NDArray[np.float64], rng: np.random.Generator,
 ) -> Sweep:  # fmt: skip
     """Decide which shots come back, with which range and intensity.
 
-    incidence (F,3) are the triangles' unit normals in the LiDAR frame; seconds (columns,) the times of the columns. The
-    echo's strength follows the lidar equation for a diffuse target: reflectance * cos(incidence) / range^2, with a floor for
+    T_lidar_mesh (4,4) turns the mesh's frame into the LiDAR's; seconds (columns,) are the times of the columns. The echo's
+    strength follows the lidar equation for a diffuse target: reflectance * cos(incidence) / range^2, with a floor for
     retro-reflectors; a shot is lost the more likely, the nearer its echo is to what the receiver can detect.
     """
     row, column = np.nonzero(triangle >= 0)
-    hit, r = triangle[row, column], distance[row, column].astype(np.float64)
-    azimuth, elevation = azimuths(beams)[column], beams.elevation[row]
-    direction = np.column_stack(
-        [np.cos(elevation) * np.cos(azimuth), np.cos(elevation) * np.sin(azimuth), np.sin(elevation)]
-    )
-    cosine = np.abs((incidence[hit] * direction).sum(1))
-    surface = LASER[mesh.material[hit]]
-    # Infrared hardly sees colour: dark cloth and paint are lighter, light ones darker than to the eye.
-    own = 0.08 + 0.62 * mesh.colour[hit].mean(1) ** 0.8
-    reflectance = np.where(surface[:, 0] < 0, own, surface[:, 0])
-    answer = reflectance * (surface[:, 1] + (1 - surface[:, 1]) * cosine)
-    strength = answer * (beams.reach / np.maximum(r, 1.0)) ** 2
-    chance = (1 - surface[:, 2]) * (1 - beams.loss) * np.clip(strength / 0.1, 0, 1) ** 0.7
-    kept = (rng.random(len(r)) < chance) & (r > beams.nearest)
-    noisy = r + rng.normal(0, beams.range_noise, len(r))
-    intensity = np.clip(answer * rng.normal(1.0, 0.12, len(r)) * 0.85, 0, 0.99)
-    points = np.column_stack([direction * noisy[:, None], intensity])[kept].astype(np.float32)
-    if beams.intensity_levels:
-        points[:, 3] = np.round(points[:, 3] * beams.intensity_levels) / beams.intensity_levels
-    return Sweep(points, seconds[column][kept].astype(np.float32), row[kept].astype(np.int32), hit[kept])
+    hit = triangle[row, column]
+    luck = rng.random(len(hit), np.float32)
+    noise = rng.standard_normal((len(hit), 2), np.float32)
+    points = np.empty((len(hit), 4), np.float32)
+    kept = np.empty(len(hit), np.bool_)
+    settings = np.array([beams.range_noise, beams.reach, beams.loss, beams.nearest, beams.intensity_levels])
+    _echo(
+        distance[row, column], hit, row, column, azimuths(beams), beams.elevation, mesh.corners, mesh.colour, mesh.material,
+        np.ascontiguousarray(T_lidar_mesh), LASER, settings, luck, noise, points, kept,
+    )  # fmt: skip
+    return Sweep(points[kept], seconds[column[kept]].astype(np.float32), row[kept].astype(np.int32), hit[kept])
+
+
+@numba.njit(cache=True, nogil=True)
+def _echo(  # type: ignore[no-untyped-def]
+    distance,
+    hit,
+    row,
+    column,
+    azimuth,
+    elevation,
+    corners,
+    colour,
+    material,
+    T,
+    laser,
+    settings,
+    luck,
+    noise,
+    points,
+    kept,
+):
+    spread, reach, loss, nearest, levels = settings
+    for k in range(len(hit)):
+        f, r = hit[k], distance[k]
+        a, e = azimuth[column[k]], elevation[row[k]]
+        dx, dy, dz = math.cos(e) * math.cos(a), math.cos(e) * math.sin(a), math.sin(e)
+        # The beam's direction in the mesh's frame, against the triangle's normal there.
+        mx = T[0, 0] * dx + T[1, 0] * dy + T[2, 0] * dz
+        my = T[0, 1] * dx + T[1, 1] * dy + T[2, 1] * dz
+        mz = T[0, 2] * dx + T[1, 2] * dy + T[2, 2] * dz
+        ax, ay, az = corners[f, 0, 0], corners[f, 0, 1], corners[f, 0, 2]
+        ux, uy, uz = corners[f, 1, 0] - ax, corners[f, 1, 1] - ay, corners[f, 1, 2] - az
+        vx, vy, vz = corners[f, 2, 0] - ax, corners[f, 2, 1] - ay, corners[f, 2, 2] - az
+        nx, ny, nz = uy * vz - uz * vy, uz * vx - ux * vz, ux * vy - uy * vx
+        cosine = abs(nx * mx + ny * my + nz * mz) / (math.sqrt(nx * nx + ny * ny + nz * nz) + 1e-12)
+        m = material[f]
+        reflectance, retro, lost = laser[m, 0], laser[m, 1], laser[m, 2]
+        if reflectance < 0:
+            # Infrared hardly sees colour: dark cloth and paint are lighter, light ones darker than to the eye.
+            reflectance = 0.08 + 0.62 * ((colour[f, 0] + colour[f, 1] + colour[f, 2]) / 3) ** 0.8
+        answer = reflectance * (retro + (1 - retro) * cosine)
+        strength = answer * (reach / max(r, 1.0)) ** 2
+        kept[k] = luck[k] < (1 - lost) * (1 - loss) * min(strength / 0.1, 1.0) ** 0.7 and r > nearest
+        far = r + spread * noise[k, 0]
+        points[k, 0], points[k, 1], points[k, 2] = dx * far, dy * far, dz * far
+        intensity = min(max(answer * (1 + 0.12 * noise[k, 1]) * 0.85, 0.0), 0.99)
+        points[k, 3] = round(intensity * levels) / levels if levels > 0 else intensity
 
 
 @numba.njit(cache=True, nogil=True)

@@ -118,11 +118,8 @@ class Renderer:
         times = start + seconds if self.sensors.rolling else np.array([start])
         poses = scene.poses(world, t, times, T_lidar_base).astype(np.float32)
         distance, triangle = lidar.trace(scene.mesh.corners, scene.group, poses, beams)
-        face = scene.mesh.corners
-        normals = np.cross(face[:, 1] - face[:, 0], face[:, 2] - face[:, 0])
-        normals = normals / np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-12) @ T_lidar_base[:3, :3].T
         return lidar.returns(
-            distance, triangle, scene.mesh, normals.astype(np.float32), beams,
+            distance, triangle, scene.mesh, T_lidar_base, beams,
             seconds if self.sensors.rolling else np.zeros(beams.columns), rng,
         )  # fmt: skip
 
@@ -202,7 +199,7 @@ class _Scene:
         spans: list[slice] = []
         owners = [np.full(len(still), -1, np.int32)]
         start = len(still)
-        for actor in world.actors(t):
+        for actor in world.actors(t, FAR):
             T = T_base_world @ actor.pose
             if np.hypot(T[0, 3], T[1, 3]) > FAR or T[0, 3] < -80:
                 continue

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 
 import numpy as np
 
@@ -30,14 +31,36 @@ def build_scenery(street: Street, look: Look, rng: np.random.Generator) -> Mesh:
     return Mesh.join(parts)
 
 
+NURSERY = 24
+"""Kinds of broad-leaved trees that streets choose from."""
+
+
+@lru_cache(maxsize=NURSERY)
+def _nursery_tree(number: int) -> Mesh:
+    rng = np.random.default_rng([1, number])
+    return tree(float(rng.uniform(6, 12)), float(rng.uniform(1.8, 3.2)), rng)
+
+
+@lru_cache(maxsize=6)
+def _nursery_conifer(number: int) -> Mesh:
+    rng = np.random.default_rng([2, number])
+    return conifer(float(rng.uniform(7, 13)), rng)
+
+
+@lru_cache(maxsize=8)
+def _nursery_bush(number: int) -> Mesh:
+    rng = np.random.default_rng([3, number])
+    return bush(float(rng.uniform(0.6, 1.6)), rng)
+
+
 class _Grove:
     """A few trees, planted over and over, turned and stretched: building each anew would cost more than drawing it."""
 
     def __init__(self, rng: np.random.Generator) -> None:
         self._rng = rng
-        self._trees = [tree(float(rng.uniform(6, 12)), float(rng.uniform(1.8, 3.2)), rng) for _ in range(4)]
-        self._trees += [conifer(float(rng.uniform(7, 13)), rng)]
-        self._bushes = [bush(float(rng.uniform(0.6, 1.6)), rng) for _ in range(3)]
+        self._trees = [_nursery_tree(int(n)) for n in rng.choice(NURSERY, 4, replace=False)]
+        self._trees += [_nursery_conifer(int(rng.integers(6)))]
+        self._bushes = [_nursery_bush(int(n)) for n in rng.choice(8, 3, replace=False)]
 
     def tree(self) -> Mesh:
         """Return one of the trees."""

@@ -56,9 +56,11 @@ class World:
         tilt = np.array([[cp, 0, sp], [0, 1, 0], [-sp, 0, cp]]) @ np.array([[1, 0, 0], [0, cr, -sr], [0, sr, cr]])
         return pose @ transform(tilt, [0, 0, bounce])
 
-    def actors(self, t: float) -> list[Placed]:
-        """Return where everything with a label is at t seconds."""
-        return [self._placed(i, mover, t) for i, mover in enumerate(self.traffic.movers)]
+    def actors(self, t: float, within: float = np.inf) -> list[Placed]:
+        """Return where everything with a label is at t seconds, `within` that many metres along the street."""
+        here = self.traffic.ego(t)[0]
+        movers = enumerate(self.traffic.movers)
+        return [self._placed(i, mover, t) for i, mover in movers if abs(mover.place(t)[0] - here) < within]
 
     def pose(self, identity: int, t: float) -> Matrix:
         """Return T_world_actor (4,4) of one actor at t seconds."""
@@ -79,14 +81,14 @@ class World:
 
 def _pose(street: Street, s: float, d: float, heading: float, tilted: bool = True) -> Matrix:
     """Stand something on the ground at (s, d), turned by `heading` against the street, tilted as the road is."""
+    step = 1.2
+    ds, dd = step * np.cos(heading), step * np.sin(heading)
+    z, ahead, behind = street.ground([s, s + ds, s - ds], [d, d + dd, d - dd]).tolist()
     x, y, _, direction = street.axis.at(s, d)
-    z = float(street.ground(s, d))
     yaw = float(direction) + heading
     rotation = rotation_z(yaw)
     if tilted:
-        step = 1.2
-        ds, dd = step * np.cos(heading), step * np.sin(heading)
-        pitch = -np.arctan2(float(street.ground(s + ds, d + dd) - street.ground(s - ds, d - dd)), 2 * step)
+        pitch = -np.arctan2(ahead - behind, 2 * step)
         if abs(pitch) > 0.12:
             pitch = 0.0
         c, v = np.cos(pitch), np.sin(pitch)

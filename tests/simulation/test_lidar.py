@@ -66,7 +66,7 @@ def test_glass_and_black_rubber_return_less_than_a_sign() -> None:
     for material in (Material.GLASS, Material.RUBBER, Material.SIGN):
         wall = Mesh.from_corners([[[15, -200, -50], [15, 200, -50], [15, 0, 400]]], (0.02, 0.02, 0.02), material)
         distance, triangle = trace(wall.corners, np.zeros(1, np.int32), STILL, beams)
-        sweep = returns(distance, triangle, wall, wall.normals[:, 0], beams, np.zeros(720), np.random.default_rng(0))
+        sweep = returns(distance, triangle, wall, np.eye(4), beams, np.zeros(720), np.random.default_rng(0))
         share[material] = len(sweep.points) / (triangle >= 0).sum()
     assert share[Material.GLASS] < 0.35 < share[Material.RUBBER] < share[Material.SIGN]
     assert share[Material.SIGN] > 0.9
@@ -76,7 +76,7 @@ def test_range_noise_is_that_of_the_data_sheet() -> None:
     beams = with_columns(MODELS["hdl64"], 720)
     wall = Mesh.from_corners([[[15, -200, -50], [15, 200, -50], [15, 0, 400]]], (0.5, 0.5, 0.5), Material.FACADE)
     distance, triangle = trace(wall.corners, np.zeros(1, np.int32), STILL, beams)
-    sweep = returns(distance, triangle, wall, wall.normals[:, 0], beams, np.zeros(720), np.random.default_rng(0))
+    sweep = returns(distance, triangle, wall, np.eye(4), beams, np.zeros(720), np.random.default_rng(0))
     near = np.linalg.norm(sweep.points[:, :3], axis=1) < 30
     direction = sweep.points[near, :3] / np.linalg.norm(sweep.points[near, :3], axis=1, keepdims=True)
     error = np.linalg.norm(sweep.points[near, :3], axis=1) - 15 / direction[:, 0]
