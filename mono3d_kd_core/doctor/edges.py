@@ -92,16 +92,34 @@ def _edges(
 ) -> EdgePoints:  # fmt: skip
     """Find cells whose next filled neighbour, at most `reach` cells on along `axis`, lies much farther away."""
     beyond, before = _neighbours(index, axis, sign, reach), _neighbours(index, axis, -sign, reach)
-    known = np.append(distance, np.nan)
-    farther, slope = known[beyond] - ranges, np.abs(known[before] - ranges)
+    angle = np.arcsin(np.clip(direction[:, 2], -1, 1)) if axis == 0 else np.arctan2(direction[:, 1], direction[:, 0])
+    expected = _continuation(index, before, beyond, np.append(angle, np.nan), np.append(distance, np.nan))
+    farther = np.append(distance, np.nan)[beyond] - expected
     with np.errstate(invalid="ignore"):
-        # On a road or along a wall, seen at a grazing angle, the range grows from beam to beam without any edge.
-        edge = farther > np.maximum(np.maximum(jump, 0.05 * ranges), 3 * slope)
+        edge = farther > np.maximum(jump, 0.05 * ranges)
     edge[edge] = _continued(edge, ranges, axis) >= 2
     near, far, gap = index[edge], beyond[edge], farther[edge]
     midway = direction[near] + direction[far]
     midway /= np.linalg.norm(midway, axis=1, keepdims=True)
     return EdgePoints(midway * distance[near, None], np.minimum(np.sqrt(gap), 2.0))
+
+
+def _continuation(
+    index: NDArray[np.intp], before: NDArray[np.intp], beyond: NDArray[np.intp], angle: Matrix, distance: Matrix
+) -> Matrix:
+    """Return the range at which the beam of `beyond` would meet the surface through the points before and at each cell.
+
+    Along a plane the inverse range is linear in the angle, nearly; so a road or a wall seen at a grazing angle has no
+    edges, however fast its range grows from beam to beam. Infinite beyond its horizon.
+    """
+    near = 1 / distance[index]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        slope = (near - 1 / distance[before]) / (angle[index] - angle[before])
+        inverse = near + slope * (angle[beyond] - angle[index])
+        # Noise must not bring the surface nearer than it is.
+        return np.where(
+            inverse > 0, np.maximum(1 / inverse, distance[index]), np.where(np.isnan(inverse), np.nan, np.inf)
+        )
 
 
 def _neighbours(index: NDArray[np.intp], axis: int, sign: int, reach: int) -> NDArray[np.intp]:
