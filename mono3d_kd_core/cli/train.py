@@ -1,4 +1,4 @@
-"""`mono3d-kd train`: a student from a recipe and folders of targets or labels."""
+"""`mono3d-kd train`: a student or a LiDAR teacher from a recipe and folders of targets or labels."""
 
 from __future__ import annotations
 
@@ -17,15 +17,14 @@ def command(
     set_: Annotated[list[str] | None, typer.Option("--set", help="Change a key: schedule.epochs=5; repeatable.")] = None,
     licence: Annotated[str, typer.Option(help="Terms of the weights, noted in the bundle's card.")] = "",
 ) -> None:
-    """Train a student; OUT/bundle is the result. TensorBoard reads OUT/logs.
+    """Train a student or a LiDAR teacher; OUT/bundle is the result. TensorBoard reads OUT/logs.
 
     Example: mono3d-kd train keypoint_resnet18 --data targets/0052 --out runs/0052 --set schedule.epochs=40
     """
-    from mono3d_kd_core.training.recipe import find_recipe, load_recipe
-    from mono3d_kd_core.training.run import Run
+    from mono3d_kd_core.training.choice import planned_run
 
-    chosen = load_recipe(find_recipe(recipe), set_)
-    bundle = Run(chosen, data, val or [], out, licence).train(resume)
+    bundle = planned_run(recipe, set_, data, val or [], out, licence).train(resume)
     for name, value in bundle.card.metrics.items():
         print(f"{name:28s} {value:.3f}")
-    print(f"{bundle.path}: the trained model; try: mono3d-kd detect SOURCE --model {bundle.path} --out DIR --pictures")
+    trial = "detect SOURCE --model" if bundle.card.kind == "student" else "targets SOURCE --teacher"
+    print(f"{bundle.path}: the trained model; try: mono3d-kd {trial} {bundle.path} --out DIR")

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from mono3d_kd_core.errors import DataError
 from mono3d_kd_core.frames import SensorFrame
 from mono3d_kd_core.geometry.boxes import Boxes3D
+from mono3d_kd_core.geometry.depth import points_in_view
 from mono3d_kd_core.geometry.overlap import nms_bev
 from mono3d_kd_core.heads.anchor import KITTI_ANCHORS, AnchorClass, AnchorHead, AnchorResponses, anchor_grid
 from mono3d_kd_core.teachers.base import BevFeatures, Responses, TeacherOutput, Want
@@ -52,6 +53,8 @@ class PointPillarsConfig(BaseModel):
     up_strides: tuple[int, ...] = (1, 2, 4)
     up_filters: tuple[int, ...] = (128, 128, 128)
     anchors: tuple[AnchorSettings, ...] = tuple(AnchorSettings(**vars(kind)) for kind in KITTI_ANCHORS)
+    camera_view: bool = True
+    """Look only at the points that the camera sees, as training on KITTI's labels does."""
     score_threshold: float = Field(0.1, ge=0, le=1)
     nms_iou: float = Field(0.01, ge=0, le=1)
     nms_before: int = Field(4096, gt=0)
@@ -136,7 +139,10 @@ class PointPillars(nn.Module):
         """Look at a frame's points. Raises DataError when it has none."""
         if frame.points is None:
             raise DataError(f"frame {frame.id}: has no LiDAR points, so a LiDAR teacher cannot look at it")
-        responses, bev = self([self.pillars(frame.points)])
+        points = frame.points
+        if self.config.camera_view:
+            points = points[points_in_view(points, frame.rig.camera, frame.rig.T_camera_lidar)]
+        responses, bev = self([self.pillars(points)])
         return TeacherOutput(
             self.decode(responses)[0],
             bev=self._features(bev) if Want.BEV_FEATURES in want else None,

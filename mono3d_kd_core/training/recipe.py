@@ -83,7 +83,12 @@ class Recipe(Section):
 
 
 def load_recipe(path: Path, changes: list[str] | None = None) -> Recipe:
-    """Read a recipe and apply `changes` such as "schedule.epochs=5". ModelError says file, key and the nearest valid one."""
+    """Read a student's recipe, with `changes`. ModelError says file, key and the nearest valid one."""
+    return validated(Recipe, read_recipe(path, changes), str(path))
+
+
+def read_recipe(path: Path, changes: list[str] | None = None) -> dict[str, Any]:
+    """Read the keys of a recipe and apply `changes` such as "schedule.epochs=5"; the values are not checked yet."""
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
@@ -92,7 +97,7 @@ def load_recipe(path: Path, changes: list[str] | None = None) -> Recipe:
         raise ModelError(f"{path}: expected the keys of a recipe, such as student and schedule")
     for change in changes or []:
         _apply(content, change)
-    return validated(Recipe, content, str(path))
+    return content
 
 
 def find_recipe(name: str) -> Path:

@@ -10,6 +10,7 @@ from torch.nn import functional as F
 from mono3d_kd_core.errors import DataError
 from mono3d_kd_core.frames import Rig, SensorFrame
 from mono3d_kd_core.geometry.camera import CameraModel
+from mono3d_kd_core.geometry.rigid import T_CAMERA_BODY
 from mono3d_kd_core.heads.anchor import encode
 from mono3d_kd_core.heads.anchor_loss import anchor_loss, assign
 from mono3d_kd_core.teachers.base import Want
@@ -17,7 +18,7 @@ from mono3d_kd_core.teachers.pointpillars import PointPillars, PointPillarsConfi
 
 SMALL = PointPillarsConfig(
     low=(0.0, -10.24, -3.0), high=(20.48, 10.24, 1.0), pillar=0.32, width=16, layers=(1, 1), strides=(2, 2),
-    filters=(16, 32), up_strides=(1, 2), up_filters=(16, 16), max_points=8,
+    filters=(16, 32), up_strides=(1, 2), up_filters=(16, 16), max_points=8, camera_view=False,
 )  # fmt: skip
 
 
@@ -131,6 +132,23 @@ def test_observe_returns_what_is_wanted_and_only_that() -> None:
     assert rich.responses is not None
     assert rich.bev.features.shape == (16, 64, 64)
     assert rich.responses.logits.shape == (32 * 32 * 6, 3)
+
+
+def test_the_camera_view_leaves_out_what_the_image_does_not_show() -> None:
+    torch.manual_seed(0)
+    everything = PointPillars(SMALL).eval()
+    in_view = PointPillars(SMALL.model_copy(update={"camera_view": True})).eval()
+    in_view.load_state_dict(everything.state_dict())
+    T_camera_lidar = T_CAMERA_BODY.copy()
+    rig = Rig(CameraModel.pinhole(64, 32, 50, 50, 31.5, 15.5), T_camera_lidar)
+    cloud = car_cloud()
+    ahead = cloud[(abs(cloud[:, 1]) < 0.64 * cloud[:, 0]) & (abs(cloud[:, 2]) < 0.32 * cloud[:, 0])]
+    seen = in_view.observe(SensorFrame("0", 1, np.zeros((32, 64, 3), np.uint8), cloud, rig), Want.RESPONSES)
+    cut = everything.observe(SensorFrame("0", 1, np.zeros((32, 64, 3), np.uint8), ahead, rig), Want.RESPONSES)
+    assert seen.responses is not None
+    assert cut.responses is not None
+    np.testing.assert_array_equal(seen.responses.logits, cut.responses.logits)
+    assert 0 < len(ahead) < len(cloud)
 
 
 @pytest.mark.parametrize("points", [np.empty((0, 4)), np.full((5, 4), np.nan), np.full((5, 4), 500.0)])

@@ -1,0 +1,151 @@
+"""A LiDAR teacher in training: its recipe, its Lightning module and a whole run."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import lightning.pytorch as pl
+import torch
+import yaml
+from lightning.pytorch.utilities.types import OptimizerLRScheduler
+from pydantic import Field
+from torch import Tensor
+
+from mono3d_kd_core.deploy.bundle import Bundle, Card, save_bundle
+from mono3d_kd_core.errors import ModelError
+from mono3d_kd_core.geometry.boxes import Boxes3D
+from mono3d_kd_core.heads.anchor_loss import Assignment, anchor_loss, assign
+from mono3d_kd_core.teachers.pointpillars import PointPillars, PointPillarsConfig
+from mono3d_kd_core.training.clouds import CloudData, CloudExample, Clouds, WorldAugmentConfig
+from mono3d_kd_core.training.examples import open_labelled
+from mono3d_kd_core.training.fit import checkpoint_of, fit
+from mono3d_kd_core.training.matching import found_share
+from mono3d_kd_core.training.recipe import ScheduleConfig, Section
+
+
+class TeacherRecipe(Section):
+    """A LiDAR teacher and how it is trained."""
+
+    architecture: Literal["pointpillars"]
+    teacher: PointPillarsConfig = PointPillarsConfig()
+    augment: WorldAugmentConfig = WorldAugmentConfig()
+    min_points: int = Field(default=5, ge=0)
+    """Objects with fewer LiDAR points are not taught."""
+    workers: int = Field(default=0, ge=0)
+    schedule: ScheduleConfig
+
+
+class TeacherModule(pl.LightningModule):
+    """Trains an anchor-based teacher with Adam on a one-cycle schedule (Smith 2018), as SECOND and PointPillars are."""
+
+    def __init__(self, teacher: PointPillars, schedule: ScheduleConfig) -> None:
+        super().__init__()
+        self.teacher, self.schedule = teacher, schedule
+        self.found: list[Boxes3D] = []
+        self.truth: list[Boxes3D] = []
+
+    def training_step(self, batch: list[CloudExample], _: int) -> Tensor:
+        """Return the loss of a batch; ModelError ends a run whose loss is no number."""
+        responses, _bev = self.teacher([self.teacher.pillars(example.points) for example in batch])
+        terms = anchor_loss(responses, [self._assignment(example.boxes) for example in batch])
+        loss = torch.stack(list(terms.values())).sum()
+        if not torch.isfinite(loss):
+            names = ", ".join(example.id for example in batch)
+            raise ModelError(f"the loss is not finite at step {self.global_step}, frames {names}; look at their labels")
+        self.log("loss", loss, prog_bar=True, batch_size=len(batch))
+        self.log_dict({f"loss/{name}": value for name, value in terms.items()}, batch_size=len(batch))
+        return loss
+
+    def _assignment(self, boxes: Boxes3D) -> Assignment:
+        config, anchors = self.teacher.config, self.teacher.anchors
+        rows = torch.cat(
+            [torch.from_numpy(values).view(len(boxes), -1) for values in (boxes.centre, boxes.size, boxes.yaw)], 1
+        ).to(anchors)
+        labels = torch.tensor([self.teacher.classes.index(str(label)) for label in boxes.label], device=anchors.device)
+        return assign(anchors.view(self.teacher.anchor_shape), config.kinds, rows, labels)
+
+    def on_validation_epoch_start(self) -> None:
+        """Forget the last validation."""
+        self.found, self.truth = [], []
+
+    def validation_step(self, batch: list[CloudExample], _: int) -> None:
+        """Keep what was found and what is there."""
+        responses, _bev = self.teacher([self.teacher.pillars(example.points) for example in batch])
+        self.found += self.teacher.decode(responses)
+        self.truth += [example.boxes for example in batch]
+
+    def on_validation_epoch_end(self) -> None:
+        """Log, for each class, how many objects nearer than 40 m were found within 2 m."""
+        for name in self.teacher.classes:
+            share = found_share(self.found, self.truth, name)
+            if share.objects:
+                self.log(f"val/recall_{name}", share.recall, prog_bar=True)
+                self.log(f"val/precision_{name}", share.precision)
+
+    def configure_optimizers(self) -> OptimizerLRScheduler:
+        """AdamW, one cycle: up over 40 % of the steps from a tenth of the rate, then down; momentum runs against it."""
+        s = self.schedule
+        optimiser = torch.optim.AdamW(self.teacher.parameters(), s.learning_rate, weight_decay=s.weight_decay)
+        scheduler = torch.optim.lr_scheduler.OneCycleLR(
+            optimiser, s.learning_rate, int(self.trainer.estimated_stepping_batches), pct_start=0.4, div_factor=10
+        )
+        return {"optimizer": optimiser, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+
+    def transfer_batch_to_device(
+        self, batch: list[CloudExample], device: torch.device, dataloader_idx: int
+    ) -> list[CloudExample]:
+        """Leave clouds on the host: they are cut into pillars there."""
+        return batch
+
+
+@dataclass(frozen=True)
+class TeacherRun:
+    """A whole run: data and val are folders in KITTI's layout with label_2/ and LiDAR; out as for students."""
+
+    recipe: TeacherRecipe
+    data: Sequence[Path]
+    val: Sequence[Path]
+    out: Path
+    licence: str = ""
+
+    def train(self, resume: bool = False, quiet: bool = False) -> Bundle:
+        """Train and return the bundle. Raises ModelError or DataError in words; Ctrl-C is KeyboardInterrupt."""
+        checkpoint = checkpoint_of(self.out, resume)
+        recipe = self.recipe
+        pl.seed_everything(recipe.schedule.seed, verbose=False)
+        self.out.mkdir(parents=True, exist_ok=True)
+        (self.out / "recipe.yaml").write_text(yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False))
+        teacher = PointPillars(recipe.teacher)
+        module = TeacherModule(teacher, recipe.schedule)
+        train, val = (self._clouds(paths, teacher.classes) for paths in (self.data, self.val))
+        if train is None:
+            raise ModelError("no data to train on")
+        data = CloudData(train, val, recipe.augment, recipe.schedule, recipe.workers)
+        fit(module, data, recipe.schedule, self.out, checkpoint, val is not None, quiet)
+        return self._bundle(module)
+
+    def _clouds(self, paths: Sequence[Path], classes: Sequence[str]) -> Clouds | None:
+        return Clouds([open_labelled(path) for path in paths], classes, self.recipe.min_points) if paths else None
+
+    def _bundle(self, module: TeacherModule) -> Bundle:
+        teacher = module.teacher
+        metrics: dict[str, float] = {}
+        for name in teacher.classes:
+            share = found_share(module.found, module.truth, name)
+            if share.objects:
+                metrics |= {f"recall_40m_{name}": share.recall, f"precision_40m_{name}": share.precision}
+        card = Card(
+            kind="teacher", architecture=teacher.architecture, config=teacher.config.model_dump(mode="json"),
+            classes=list(teacher.classes), score_threshold=0.3, licence=self.licence,
+            metrics={name: round(value, 4) for name, value in metrics.items()},
+            provenance={
+                "recipe_sha256": hashlib.sha256((self.out / "recipe.yaml").read_bytes()).hexdigest(),
+                "data": ", ".join(path.name for path in self.data),
+                "val": ", ".join(path.name for path in self.val),
+            },
+        )  # fmt: skip
+        return save_bundle(self.out / "bundle", card, teacher.state_dict(), half=True)
