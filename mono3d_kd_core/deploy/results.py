@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from mono3d_kd_core.deploy.detector import Detector
 from mono3d_kd_core.drawing import VideoWriter, draw_boxes
 from mono3d_kd_core.frames import FrameSource
+from mono3d_kd_core.io.depth_std import write_depth_std
 from mono3d_kd_core.io.files import write_image
 from mono3d_kd_core.io.kitti import KittiLabels
 
@@ -34,7 +35,7 @@ def write_detections(
     detector: Detector, source: FrameSource, out: Path, pictures: bool = False, video: bool = False,
     done: Callable[[], None] = lambda: None,
 ) -> Summary:  # fmt: skip
-    """Detect in every frame and write `out/<id>.txt`, KITTI rows of 16 columns with score.
+    """Detect in every frame and write `out/<id>.txt`, KITTI rows of 16 columns with score, and `out/depth_std/`.
 
     `pictures` adds out/pictures/<id>.png, `video` out/video.mp4, with the boxes drawn; `done` hears of each frame. Boxes
     without a pixel in the image are left out, as KITTI does.
@@ -50,7 +51,10 @@ def write_detections(
             boxes = detector.detect(frame.image, camera)
             times.append(1000 * (time.perf_counter() - start))
             boxes_found += len(boxes)
-            KittiLabels.from_boxes(boxes, camera).write(out / f"{frame.id}.txt")
+            rows = KittiLabels.from_boxes(boxes, camera, only_visible=False)
+            visible = np.any(rows.bbox, axis=1)
+            rows[visible].write(out / f"{frame.id}.txt")
+            write_depth_std(out, frame.id, boxes.depth_std[visible])
             if pictures or film:
                 picture = draw_boxes(frame.image, boxes, camera)
                 if pictures:

@@ -23,7 +23,7 @@ class OneCar:
     def detect(self, image: np.ndarray, camera: CameraModel) -> Boxes3D:
         centre = np.array([[12.0, 1.0, -0.8], [-5.0, 0, 0]])
         size = np.tile([4.0, 1.6, 1.5], (2, 1))
-        return Boxes3D(centre, size, np.array([0.3, 0]), np.array(["Car", "Car"]), [0.75, 0.5], frame="camera")
+        return Boxes3D(centre, size, np.array([0.3, 0]), np.array(["Car", "Car"]), [0.75, 0.5], [1.5, 9.0], frame="camera")
 
 
 @pytest.fixture
@@ -34,7 +34,7 @@ def source(tmp_path: Path) -> KittiObjectSource:
 def test_one_file_a_frame_with_sixteen_columns(source: KittiObjectSource, tmp_path: Path) -> None:
     seen = []
     summary = write_detections(OneCar(), source, tmp_path / "out", done=lambda: seen.append(1))  # type: ignore[arg-type]
-    assert [path.name for path in sorted((tmp_path / "out").iterdir())] == [f"{id_}.txt" for id_ in source.ids]
+    assert [path.name for path in sorted((tmp_path / "out").glob("*.txt"))] == [f"{id_}.txt" for id_ in source.ids]
     rows = (tmp_path / "out" / "000002.txt").read_text().splitlines()
     assert len(rows) == 1  # the car behind has no pixel
     columns = rows[0].split()
@@ -43,6 +43,7 @@ def test_one_file_a_frame_with_sixteen_columns(source: KittiObjectSource, tmp_pa
     assert (length, width, height, score) == (4.0, 1.6, 1.5, 0.75)
     assert (x, y, z) == pytest.approx((-1.0, 0.8 + 0.75, 12.0), abs=1e-4)
     assert rotation_y == pytest.approx(-0.3 - np.pi / 2, abs=1e-4)
+    assert (tmp_path / "out" / "depth_std" / "000002.txt").read_text() == "1.5000\n"
     assert (summary.frames, summary.boxes, len(summary.milliseconds), len(seen)) == (3, 6, 3, 3)
     assert summary.warnings == ("the focal length is odd",)
 
