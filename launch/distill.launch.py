@@ -16,14 +16,16 @@ def actions(context: LaunchContext) -> list[LaunchDescriptionEntity]:
     arguments = launching.Arguments(context)
     topics, bag = arguments.topics(), arguments.text("bag")
     inputs = {"image": topics.image, "camera_info": topics.camera_info or "camera_info", "points": topics.points or "points"}
+    ends = bool(bag) and not arguments.flag("loop")
     teacher = launching.node(
         arguments, "teacher_node",
         {
             "model": arguments.text("teacher"), "out": arguments.text("out"), "bag": bag,
-            "rig": arguments.text("rig"), "mode": "lossless" if bag else "live",
+            "rig": arguments.text("rig"), "mode": "lossless" if bag else "live", "exit_at_end": ends,
             "autostart": arguments.flag("autostart"), "use_sim_time": arguments.flag("use_sim_time"),
         },
         inputs,
+        on_exit=launching.end_of_all(arguments, "all that the bag holds is labelled") if ends else None,
     )  # fmt: skip
     return [
         *launching.transport(), teacher,

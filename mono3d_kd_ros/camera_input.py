@@ -10,18 +10,13 @@ from sensor_msgs.msg import CameraInfo
 
 from mono3d_kd_core.errors import CalibrationError
 from mono3d_kd_core.geometry.camera import CameraModel
+from mono3d_kd_core.io.topic_guess import is_rectified as rectified_by_name
 from mono3d_kd_ros.messages import camera_model
 
 
 def is_rectified(image_topic: str, choice: Literal["auto", "yes", "no"] = "auto") -> bool:
-    """Tell whether images of a topic are rectified: as chosen, or by the name, as image_proc gives it.
-
-    `/camera/image_rect`, `/camera/image_rect_color` and `/camera/image_rect/compressed` are; `/rectangle/image_raw` is not.
-    """
-    if choice != "auto":
-        return choice == "yes"
-    parts = [part for part in image_topic.split("/") if part not in ("", "compressed")]
-    return bool(parts) and "rect" in parts[-1].split("_")
+    """Tell whether images of a topic are rectified: as chosen, or by the name, as image_proc gives it."""
+    return rectified_by_name(image_topic) if choice == "auto" else choice == "yes"
 
 
 class CameraInput:

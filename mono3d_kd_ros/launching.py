@@ -89,8 +89,15 @@ def node(
     )  # fmt: skip
 
 
-def player(arguments: Arguments, wait_for: Sequence[str], **parameters: Any) -> list[Node]:
-    """Return the player of the bag, if there is one to replay; without RViz its end is the end of all."""
+def end_of_all(arguments: Arguments, reason: str) -> Shutdown | None:
+    """Return what ends the launch when a process that it is about has ended; RViz keeps it open."""
+    return None if arguments.flag("rviz") else Shutdown(reason=reason)
+
+
+def player(
+    arguments: Arguments, wait_for: Sequence[str], on_exit: Shutdown | None = None, **parameters: Any
+) -> list[Node]:
+    """Return the player of the bag, if there is one to replay."""
     if not arguments.text("bag"):
         return []
     settings = {
@@ -101,9 +108,9 @@ def player(arguments: Arguments, wait_for: Sequence[str], **parameters: Any) -> 
         Node(
             package="mono3d_kd", executable="bag_player", name="bag_player", output="screen", emulate_tty=True,
             parameters=[str(resource("config/player.yaml")), settings | parameters],
-            on_exit=None if arguments.flag("rviz") else Shutdown(reason="the bag has been played"),
+            on_exit=on_exit,
         )
-    ]  # fmt: skip
+    ]
 
 
 def rviz(arguments: Arguments, topics: Topics) -> list[Node]:

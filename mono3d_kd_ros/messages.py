@@ -23,6 +23,7 @@ from mono3d_kd_core.geometry.rigid import (
     apply,
     inverse,
     rotation_from_quaternion,
+    transform,
 )
 from mono3d_kd_core.io.cloud_codec import DecodedCloud, encode_cloud
 from mono3d_kd_core.io.image_codec import encode_image
@@ -105,6 +106,14 @@ def transform_message(T_parent_child: Matrix, parent: str, child: str, stamp: in
     message.transform.translation = Vector3(x=position[0], y=position[1], z=position[2])
     message.transform.rotation = _quaternion(orientation)
     return message
+
+
+def optical_from_picture(camera: CameraModel) -> Matrix:
+    """Return the transform of the picture's z-up body frame into the optical frame that CameraInfo names.
+
+    They differ by the rectification R of a stereo camera, which the core's rigs take into the extrinsics.
+    """
+    return transform(camera.R.T if camera.rectified else np.eye(3), np.zeros(3)) @ T_CAMERA_BODY
 
 
 def detections_message(boxes: Boxes3D, header: Header, T_target_boxes: Matrix = T_CAMERA_BODY) -> Detection3DArray:

@@ -26,7 +26,7 @@ class NodeSettings(BaseModel):
     image_is_rectified: Literal["auto", "yes", "no"] = Field(
         "auto",
         description="Which of CameraInfo's calibrations belongs to the image: P and R (yes), K and D (no), or by the name "
-        "of the image topic: rectified when its last part contains 'rect' (auto).",
+        "of the image topic: rectified when it contains 'rect' (auto).",
     )
     compressed: Literal["auto", "yes", "no"] = Field(
         "auto", description="The image topic carries CompressedImage; auto: when its name ends in /compressed."
@@ -79,9 +79,12 @@ class TeacherSettings(NodeSettings):
     player: str = Field("bag_player", description="Name of the player that is paused in the mode lossless.")
     queue: int = Field(8, ge=1, le=1000, description="Frames that may wait for the teacher.")
     sync_tolerance: Seconds = Field(0.05, description="Seconds that image and cloud may be apart, without a rig file.")
-    lidar_frame: str = Field("", description="tf frame of the cloud; empty: as its header says.")
     transform_timeout: Seconds = Field(1.0, description="Seconds to wait for a transform that is not there yet.")
     responses: bool = Field(True, description="Store the teacher's dense responses as soft targets, where it has them.")
+    exit_at_end: bool = Field(
+        False, description="End the process when the player has finished and all is worked off."
+    )
+    summary: str = Field("", description="File for the account of all frames at the end, as JSON; empty: the log only.")
 
 
 class PlayerSettings(BaseModel):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter, deque
+from collections.abc import Collection
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -63,6 +64,9 @@ class FrameStatistics:
         self._arrivals: deque[float] = deque()
         self._outputs: deque[tuple[float, float, float]] = deque()
         self._drops: deque[tuple[float, str]] = deque()
+        self._first_arrival: float | None = None
+        self._last_arrival: float | None = None
+        self._first_output: float | None = None
         self._late_since: float | None = None
         self._lost = 0
         self._losses: deque[tuple[float, int]] = deque()
@@ -77,13 +81,16 @@ class FrameStatistics:
         """Count an image that has arrived."""
         with self._lock:
             self._received += 1
-            self._arrivals.append(time.monotonic())
+            self._last_arrival = time.monotonic()
+            self._first_arrival = self._first_arrival or self._last_arrival
+            self._arrivals.append(self._last_arrival)
 
     def publish(self, processing_s: float, pipeline_s: float) -> None:
         """Count a frame that was answered: processing is the work on it, pipeline the time since it arrived."""
         now = time.monotonic()
         with self._lock:
             self._published += 1
+            self._first_output = self._first_output or now
             self._outputs.append((now, processing_s * 1e3, pipeline_s * 1e3))
             if pipeline_s <= self.late_after:
                 self._late_since = None
@@ -96,20 +103,25 @@ class FrameStatistics:
             self._dropped[reason] += 1
             self._drops.append((time.monotonic(), reason))
 
+    @property
+    def in_work(self) -> int:
+        """How many frames have come and are neither answered nor dropped yet."""
+        with self._lock:
+            return self._received - self._published - sum(self._dropped.values())
+
     def snapshot(self) -> Snapshot:
         """Return the counts of now."""
         now = time.monotonic()
         with self._lock:
-            last = self._arrivals[-1] if self._arrivals else None
             _forget(self._outputs, now)
             _forget(self._drops, now)
             _forget(self._losses, now)
-            while len(self._arrivals) > 1 and self._arrivals[0] < now - WINDOW_S:
+            while self._arrivals and self._arrivals[0] < now - WINDOW_S:
                 self._arrivals.popleft()
             return Snapshot(
                 self._received, self._published, dict(self._dropped), dict(Counter(reason for _, reason in self._drops)),
-                _rate(list(self._arrivals), now), _rate([t for t, _, _ in self._outputs], now), len(self._outputs),
-                None if last is None else now - last,
+                _rate(self._arrivals, self._first_arrival, now), _rate(self._outputs, self._first_output, now),
+                len(self._outputs), None if self._last_arrival is None else now - self._last_arrival,
                 Delay.of([p for _, p, _ in self._outputs]), Delay.of([p for _, _, p in self._outputs]),
                 0.0 if self._late_since is None else now - self._late_since,
                 self._lost, sum(count for _, count in self._losses),
@@ -121,8 +133,10 @@ def _forget(entries: deque, now: float) -> None:  # type: ignore[type-arg]
         entries.popleft()
 
 
-def _rate(times: list[float], now: float) -> float:
-    """Events per second, from the first to the last of the window; how long ago the last was is another matter."""
-    if len(times) < 2 or times[-1] < now - WINDOW_S:
+def _rate(times: Collection[object], first: float | None, now: float) -> float:
+    """Events per second of the window, or since the `first` of all where that is more recent."""
+    if first is None:
         return 0.0
-    return (len(times) - 1) / max(times[-1] - times[0], 1e-9)
+    if now - first >= WINDOW_S:
+        return len(times) / WINDOW_S
+    return max(0, len(times) - 1) / max(now - first, 1e-9)

@@ -10,9 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-from rclpy.publisher import Publisher
 from rclpy.qos import DurabilityPolicy, QoSProfile
-from rclpy.subscription import Subscription
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from std_msgs.msg import Header
 from vision_msgs.msg import Detection3DArray, LabelInfo, VisionInfo
@@ -26,12 +24,12 @@ from mono3d_kd_core.geometry.rigid import T_CAMERA_BODY, Matrix
 from mono3d_kd_core.geometry.tree import TransformError
 from mono3d_kd_ros import messages, process
 from mono3d_kd_ros.camera_input import CameraInput, is_rectified
-from mono3d_kd_ros.diagnostics import ERROR, WARN, Condition, Finding, Limits, frame_values, judge
-from mono3d_kd_ros.inputs import image_type, qos_findings, subscribe
-from mono3d_kd_ros.managed_node import ManagedNode, describe
+from mono3d_kd_ros.diagnostics import ERROR, WARN, Condition, Finding
+from mono3d_kd_ros.frame_node import FrameNode, Refused
+from mono3d_kd_ros.inputs import image_type, subscribe
+from mono3d_kd_ros.managed_node import describe
 from mono3d_kd_ros.markers import markers_message
 from mono3d_kd_ros.settings import StudentSettings
-from mono3d_kd_ros.statistics import FrameStatistics
 from mono3d_kd_ros.transform_input import TransformInput
 from mono3d_kd_ros.worker import Worker
 
@@ -72,23 +70,15 @@ def load_detector(settings: StudentSettings) -> ImageDetector:
     )  # fmt: skip
 
 
-class Refused(Exception):
-    """A frame cannot be answered: a short reason that is counted, and an explanation."""
-
-    def __init__(self, reason: str, text: str) -> None:
-        super().__init__(text)
-        self.reason = reason
-
-
 @dataclass(frozen=True)
-class Arrival:
+class ImageArrival:
     """An image message and the moment it arrived, in seconds of the steady clock."""
 
     message: Image | CompressedImage
-    time: float
+    arrived: float
 
 
-class StudentNode(ManagedNode[StudentSettings]):
+class StudentNode(FrameNode[StudentSettings]):
     """Subscribes to `image` and `camera_info`, publishes `~/detections`, `~/markers`, `~/overlay` and diagnostics.
 
     The executor's thread only takes messages in; the network runs on a thread of its own, on the latest image. Each image
@@ -98,22 +88,16 @@ class StudentNode(ManagedNode[StudentSettings]):
     def __init__(self, load: Callable[[StudentSettings], ImageDetector] = load_detector, **node_options: Any) -> None:
         super().__init__("student_node", StudentSettings, **node_options)
         self._load = load
-        self.statistics = FrameStatistics()
         self._detector: ImageDetector | None = None
-        self._worker: Worker[Arrival] | None = None
         self._camera: CameraInput | None = None
-        self._transforms: TransformInput | None = None
-        self._inputs: list[Subscription[Any]] = []
-        self._outputs: dict[str, Publisher[Any]] = {}
         self._camera_warnings: list[str] = []
-        self._why: dict[str, str] = {}
 
     def configure(self) -> None:
         """Load and warm up the model, and create the outputs."""
         self._detector = self._load(self.settings)
         self.statistics.late_after = self.settings.late_after
         latched = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
-        self._outputs = {
+        self.outputs = {
             "detections": self.create_publisher(Detection3DArray, "~/detections", 10),
             "markers": self.create_publisher(MarkerArray, "~/markers", 10),
             "overlay": self.create_publisher(Image, "~/overlay", 2),
@@ -126,11 +110,11 @@ class StudentNode(ManagedNode[StudentSettings]):
         image_topic, info_topic = self.resolve_topic_name("image"), self.resolve_topic_name("camera_info")
         rectified = is_rectified(image_topic, self.settings.image_is_rectified)
         self._camera = CameraInput(info_topic, rectified, self._on_camera)
-        self._worker = Worker(self._work, lambda arrival, reason: self.statistics.drop(reason), name="inference")
+        self.worker = Worker(self.work, lambda arrival, reason: self.statistics.drop(reason), name="inference")
         if self.settings.target_frame:
-            self._transforms = TransformInput(self)
+            self.transforms = TransformInput(self)
         kind = image_type(image_topic, self.settings.compressed)
-        self._inputs = [
+        self.inputs = [
             subscribe(self, CameraInfo, "camera_info", self._camera.take),
             subscribe(self, kind, "image", self._on_image, lost=self.statistics.lose),
         ]
@@ -140,22 +124,16 @@ class StudentNode(ManagedNode[StudentSettings]):
 
     def deactivate(self) -> None:
         """Stop listening; the frame in work is still answered, one that waits is counted as stopped."""
-        for subscription in self._inputs:
-            self.destroy_subscription(subscription)
-        self._inputs = []
-        if self._worker is not None:
-            self._worker.stop()
-            self._worker = None
-        if self._transforms is not None:
-            self._transforms.close()
-            self._transforms = None
+        self.stop_listening()
+        if self.worker is not None:
+            self.worker.stop()
+            self.worker = None
+        self.stop_transforms()
         self._camera = None
 
     def cleanup(self) -> None:
         """Free the model and the outputs."""
-        for publisher in self._outputs.values():
-            self.destroy_publisher(publisher)
-        self._outputs = {}
+        super().cleanup()
         self._detector = None
         self._camera_warnings = []
 
@@ -168,45 +146,25 @@ class StudentNode(ManagedNode[StudentSettings]):
 
     def _on_image(self, message: Image | CompressedImage) -> None:
         self.statistics.receive()
-        if self.settings.skip_unwatched and not self._watched("detections", "markers", "overlay"):
+        if self.settings.skip_unwatched and not self.watched("detections", "markers", "overlay"):
             self.statistics.drop("nobody_listens")
-        elif self._worker is not None:
-            self._worker.put(Arrival(message, time.monotonic()))
+        elif self.worker is not None:
+            self.worker.put(ImageArrival(message, time.monotonic()))
 
-    def _watched(self, *outputs: str) -> bool:
-        return any(self._outputs[name].get_subscription_count() for name in outputs)
-
-    def _work(self, arrival: Arrival) -> None:
-        """Answer one image on the inference thread, or count why not."""
-        begin = time.monotonic()
-        try:
-            self._answer(arrival.message)
-        except Refused as refusal:
-            self._refuse(refusal.reason, str(refusal))
-        except Exception as error:
-            self._refuse("internal_error", describe(error))
-        else:
-            end = time.monotonic()
-            self.statistics.publish(end - begin, end - arrival.time)
-
-    def _refuse(self, reason: str, text: str) -> None:
-        self._why[reason] = text
-        self.statistics.drop(reason)
-        self.get_logger().warning(f"frame dropped, {reason}: {text}", throttle_duration_sec=5.0)
-
-    def _answer(self, message: Image | CompressedImage) -> None:
-        camera = self._camera_now()
+    def answer(self, item: ImageArrival) -> None:
+        """Detect in one image and publish what is found."""
+        message, camera = item.message, self._camera_now()
         image = _decode(message)
         if image.shape[:2] != (camera.height, camera.width):
             sizes = f"the image is {image.shape[1]}x{image.shape[0]}, its CameraInfo {camera.width}x{camera.height}"
             raise Refused("size_mismatch", sizes)
         boxes = self._chosen(self._detect(image, camera))
         header, T = self._target(message.header)
-        self._outputs["detections"].publish(messages.detections_message(boxes, header, T))
-        if self._watched("markers"):
-            self._outputs["markers"].publish(markers_message(boxes, header, T))
-        if self._watched("overlay"):
-            self._outputs["overlay"].publish(messages.image_message(draw_boxes(image, boxes, camera), message.header))
+        self.outputs["detections"].publish(messages.detections_message(boxes, header, T))
+        if self.watched("markers"):
+            self.outputs["markers"].publish(markers_message(boxes, header, T))
+        if self.watched("overlay"):
+            self.outputs["overlay"].publish(messages.image_message(draw_boxes(image, boxes, camera), message.header))
 
     def _camera_now(self) -> CameraModel:
         assert self._camera is not None
@@ -241,11 +199,11 @@ class StudentNode(ManagedNode[StudentSettings]):
         assert self._camera is not None
         camera_frame = source.frame_id or self._camera.frame
         target = self.settings.target_frame
-        if self._transforms is None or target == camera_frame:
+        if self.transforms is None or target == camera_frame:
             return Header(stamp=source.stamp, frame_id=camera_frame), T_CAMERA_BODY
         stamp, timeout = messages.nanoseconds(source.stamp), self.settings.transform_timeout
         try:
-            T_target_camera = self._transforms.lookup(target, camera_frame, stamp, timeout)
+            T_target_camera = self.transforms.lookup(target, camera_frame, stamp, timeout)
         except TransformError as error:
             raise Refused("no_transform", str(error)) from error
         return Header(stamp=source.stamp, frame_id=target), T_target_camera @ T_CAMERA_BODY
@@ -255,41 +213,22 @@ class StudentNode(ManagedNode[StudentSettings]):
         card = self._detector.card
         header = Header(stamp=self.get_clock().now().to_msg())
         location = f"{self.get_fully_qualified_name()}/label_info"
-        self._outputs["vision_info"].publish(messages.vision_info_message(card.architecture, location, header))
+        self.outputs["vision_info"].publish(messages.vision_info_message(card.architecture, location, header))
         label_info = messages.label_info_message(card.classes, max(0.0, self.score_threshold), header)
-        self._outputs["label_info"].publish(label_info)
+        self.outputs["label_info"].publish(label_info)
 
     def condition(self) -> Condition:
         """Tell how the frames flow, whether the camera is calibrated, and which model runs."""
-        frames = self.statistics.snapshot()
-        values = frame_values(frames) | {"model": self.get_parameter("model").value, "calibration": str(self._camera)}
+        values = {"model": self.get_parameter("model").value, "calibration": str(self._camera)}
         if self._detector is not None:
             card = self._detector.card
             values |= {"model hash": card.weights_sha256, "architecture": card.architecture}
-        if self.state_name != "active" or self._camera is None:
-            return Condition([], values)
-        limits = Limits(
-            silence_warn=self.settings.silence_warn, silence_error=self.settings.silence_error,
-            expected_hz=self.settings.expected_rate,
-        )  # fmt: skip
-        findings = judge(frames, limits, self.resolve_topic_name("image"), self._why)
-        findings += qos_findings(self, self._inputs)
-        findings += [Finding(WARN, warning) for warning in self._camera_warnings]
-        findings += self._oddities()
-        return Condition(findings, values)
-
-    def _oddities(self) -> list[Finding]:
-        assert self._camera is not None
-        found = []
-        if self._camera.error:
-            found.append(Finding(ERROR, self._camera.error))
-        elif not self._camera.missing and not self._camera.frame:
-            found.append(Finding(WARN, f"{self._camera.topic} has an empty frame_id"))
-        if self._transforms is not None and self._transforms.error:
-            found.append(Finding(WARN, self._transforms.error))
-        if self.get_parameter("use_sim_time").value and self.get_clock().now().nanoseconds == 0:
-            found.append(Finding(WARN, "use_sim_time is set, but nobody publishes /clock"))
-        return found
+        findings = [Finding(WARN, warning) for warning in self._camera_warnings]
+        if self._camera is not None and self._camera.error:
+            findings.append(Finding(ERROR, self._camera.error))
+        elif self._camera is not None and not self._camera.missing and not self._camera.frame:
+            findings.append(Finding(WARN, f"{self._camera.topic} has an empty frame_id"))
+        return self.flow(findings, values)
 
 
 def _decode(message: Image | CompressedImage) -> NDArray[np.uint8]:
