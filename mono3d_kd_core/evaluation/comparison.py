@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from mono3d_kd_core.errors import DataError
 from mono3d_kd_core.evaluation.kitti_curve import CurveProblem
 from mono3d_kd_core.evaluation.kitti_overlaps import Overlaps
-from mono3d_kd_core.evaluation.kitti_rules import CLASSES, LEVELS, Level, Metric, metrics_of
+from mono3d_kd_core.evaluation.kitti_rules import CLASSES, LEVELS, Level, Metric, found_use, metrics_of, truth_use
 from mono3d_kd_core.geometry.rigid import Matrix
 from mono3d_kd_core.io.kitti_table import LabelTable
 
@@ -181,7 +181,8 @@ def _averages(
     labels: LabelTable, found: LabelTable, overlaps: Overlaps, target: Target, weights: Sequence[NDArray[np.int64]]
 ) -> Matrix:
     """Return the average precision (1+S,) in percent for each weighting of the frames."""
-    problem = CurveProblem.build(labels, found, overlaps, target.name, target.level, target.metric)
+    use = truth_use(labels.rows, target.name, target.level), found_use(found.rows, target.name, target.level)
+    problem = CurveProblem.build(labels, found, overlaps, *use, target.metric)
     curve = 1 if target.metric.orientation else 0
     return np.array([100 * problem.solve(weight)[curve][1:].mean() for weight in weights])
 

@@ -15,6 +15,7 @@ from mono3d_kd_core.evaluation.kitti_rules import (
     COUNTED,
     LEVELS,
     Metric,
+    found_use,
     has_orientation,
     is_evaluated,
     is_type,
@@ -117,22 +118,16 @@ def _table(frames: Sequence[KittiLabels] | LabelTable) -> LabelTable:
 
 
 def _evaluate_class(truth: LabelTable, found: LabelTable, overlaps: Overlaps, name: str) -> ClassResult:
+    uses = [(truth_use(truth.rows, name, level), found_use(found.rows, name, level)) for level in LEVELS]
     curves: dict[str, Curve] = {}
     with_orientation = has_orientation(found.rows)
     for metric in metrics_of(name):
         if metric.orientation or not is_evaluated(found.rows, name, metric.space):
             continue
-        precision, similarity = _solve_levels(truth, found, overlaps, name, metric)
+        levels = [CurveProblem.build(truth, found, overlaps, *use, metric).solve() for use in uses]
+        precision, similarity = (100 * np.stack(each) for each in zip(*levels))
         curves[metric.name] = Curve(precision)
         if metric.space == "2d" and with_orientation:
             curves[Metric("2d", metric.min_overlap, orientation=True).name] = Curve(similarity)
-    objects = tuple(int((truth_use(truth.rows, name, level) == COUNTED).sum()) for level in LEVELS)
+    objects = tuple(int((asked == COUNTED).sum()) for asked, _ in uses)
     return ClassResult(curves, objects, int(is_type(found.rows, name).sum()))
-
-
-def _solve_levels(
-    truth: LabelTable, found: LabelTable, overlaps: Overlaps, name: str, metric: Metric
-) -> tuple[Matrix, Matrix]:
-    solved = [CurveProblem.build(truth, found, overlaps, name, level, metric).solve() for level in LEVELS]
-    precision, similarity = (100 * np.stack(curves) for curves in zip(*solved))
-    return precision, similarity

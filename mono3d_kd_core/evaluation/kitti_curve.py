@@ -12,10 +12,8 @@ from mono3d_kd_core.evaluation.kitti_overlaps import Overlaps
 from mono3d_kd_core.evaluation.kitti_rules import (
     ABSENT,
     COUNTED,
-    Level,
     Metric,
-    found_use,
-    truth_use,
+    Use,
 )
 from mono3d_kd_core.evaluation.pairs import Indices
 from mono3d_kd_core.geometry.rigid import Matrix
@@ -54,10 +52,9 @@ class CurveProblem:
 
     @classmethod
     def build(
-        cls, labels: LabelTable, detections: LabelTable, overlaps: Overlaps, name: str, level: Level, metric: Metric
+        cls, labels: LabelTable, detections: LabelTable, overlaps: Overlaps, truth: Use, found: Use, metric: Metric
     ) -> CurveProblem:
-        """Gather what matters for class `name`; detections need scores."""
-        truth, found = truth_use(labels.rows, name, level), found_use(detections.rows, name, level)
+        """Gather what matters; truth and found say what labels and detections are for a class and level."""
         iou = overlaps.iou[metric.space]
         possible = (iou > metric.min_overlap) & (truth[overlaps.truth] != ABSENT) & (found[overlaps.found] != ABSENT)
         i, j = overlaps.truth[possible], overlaps.found[possible]

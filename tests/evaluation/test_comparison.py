@@ -16,7 +16,7 @@ from mono3d_kd_core.evaluation.comparison_report import comparison_report
 from mono3d_kd_core.evaluation.kitti_ap import evaluate_kitti
 from mono3d_kd_core.evaluation.kitti_curve import CurveProblem
 from mono3d_kd_core.evaluation.kitti_overlaps import Overlaps
-from mono3d_kd_core.evaluation.kitti_rules import CLASSES, LEVELS, metrics_of
+from mono3d_kd_core.evaluation.kitti_rules import CLASSES, LEVELS, found_use, metrics_of, truth_use
 from mono3d_kd_core.evaluation.runs import RunFolders, default_targets, parse_runs, read_groups
 from mono3d_kd_core.io.kitti_labels import KittiLabels
 from mono3d_kd_core.io.kitti_table import LabelTable
@@ -59,7 +59,8 @@ def test_weights_count_a_frame_as_often_as_if_it_were_there() -> None:
     for name in CLASSES:
         for metric in metrics_of(name):
             for k, level in enumerate(LEVELS):
-                problem = CurveProblem.build(truth, found, overlaps, name, level, metric)
+                uses = truth_use(truth.rows, name, level), found_use(found.rows, name, level)
+                problem = CurveProblem.build(truth, found, overlaps, *uses, metric)
                 curve = problem.solve(weight)[1 if metric.orientation else 0]
                 np.testing.assert_allclose(100 * curve, expected.classes[name].curves[metric.name].precision[k], atol=1e-9)
 
