@@ -1,0 +1,34 @@
+"""The page on ROS names what exists."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from mono3d_kd_ros.settings import PlayerSettings, StudentSettings, TeacherSettings
+from tests.conftest import REPOSITORY
+
+PAGE = (REPOSITORY / "docs/ros.md").read_text()
+SOURCES = "".join(path.read_text() for path in (REPOSITORY / "mono3d_kd_ros").glob("*.py"))
+SOURCES += (REPOSITORY / "mono3d_kd_core/io/sync.py").read_text()
+"""What the nodes are made of, and the synchroniser, whose reasons the teacher's node passes on."""
+
+
+def test_every_reason_of_a_drop_is_explained() -> None:
+    counted = set(re.findall(r'(?:Refused|refuse|drop|_dropped)\(\s*"([a-z_]+)"', SOURCES))
+    assert counted
+    assert {reason for reason in counted if f"`{reason}`" not in PAGE} == set()
+
+
+def test_every_reason_explained_exists() -> None:
+    table = PAGE.partition("| reason |")[2].partition("## ")[0]
+    first_column = "\n".join(line.split("|")[1] for line in table.splitlines()[2:] if "|" in line)
+    named = set(re.findall(r"`([a-z_]+)`", first_column)) - {"queue"}
+    assert {reason for reason in named if f'"{reason}"' not in SOURCES} == set()
+
+
+@pytest.mark.parametrize("name", ["score_threshold", "late_after", "silence_error", "wait_for_subscribers", "queue"])
+def test_parameters_that_are_named_exist(name: str) -> None:
+    assert f"`{name}`" in PAGE or f"{name}:=" in PAGE
+    assert any(name in model.model_fields for model in (StudentSettings, TeacherSettings, PlayerSettings))
