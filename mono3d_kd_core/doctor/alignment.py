@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from mono3d_kd_core.doctor.calibration import views_differ
 from mono3d_kd_core.doctor.edges import EdgePoints, depth_edges, edge_fields
 from mono3d_kd_core.geometry.camera import CameraModel
 from mono3d_kd_core.geometry.rigid import Matrix, apply, inverse, rotation_z, transform
@@ -108,7 +109,7 @@ def align(samples: Sequence[Sample], progress: Callable[[], None] = lambda: None
 
     shifts = {shift: compared(_scores(samples, shift=shift)) for shift in (-1, 1)}
     others = {"inverse": compared(np.array([s.agreement(inverse(s.T_camera_lidar)) for s in samples]))}
-    if any(_has_both_views(sample.camera) for sample in samples):
+    if any(views_differ(sample.camera) for sample in samples):
         swapped = [sample.agreement(sample.T_camera_lidar, camera=_other_view(sample.camera)) for sample in samples]
         others["other view"] = compared(np.array(swapped))
     return Alignment(
@@ -160,12 +161,6 @@ def _best_turn(samples: Sequence[Sample], progress: Callable[[], None]) -> tuple
             step /= 2
     yaw, pitch, roll = (float(angle) for angle in best)
     return yaw, pitch, roll
-
-
-def _has_both_views(camera: CameraModel) -> bool:
-    """Whether K and D describe something else than P and R, so that it matters which of them the image is of."""
-    same = np.allclose(camera.K, camera.P[:, :3], rtol=5e-3) and np.allclose(camera.R, np.eye(3), atol=5e-3)
-    return bool(camera.K[0, 0] > 0) and not (same and camera.distortion == "none")
 
 
 def _other_view(camera: CameraModel) -> CameraModel:

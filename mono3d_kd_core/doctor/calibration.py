@@ -18,6 +18,12 @@ def field_of_view(camera: CameraModel) -> tuple[float, float]:
     return _degrees(rays[0], rays[1]), _degrees(rays[2], rays[3])
 
 
+def views_differ(camera: CameraModel) -> bool:
+    """Whether K and D describe another image than P and R, so that it matters which of them this one is."""
+    same = np.allclose(camera.K, camera.P[:, :3], rtol=5e-3) and np.allclose(camera.R, np.eye(3), atol=5e-3)
+    return bool(camera.K[0, 0] > 0) and not (same and camera.distortion == "none")
+
+
 def describe_camera(camera: CameraModel) -> list[str]:
     """Say what a camera is."""
     M = camera.intrinsics
@@ -33,6 +39,12 @@ def describe_camera(camera: CameraModel) -> list[str]:
         lines.append(
             f"P puts the optical centre {abs(x):.3f} m to the {'right' if x > 0 else 'left'} of the frame's origin, "
             f"{abs(y):.3f} m {'below' if y > 0 else 'above'} and {abs(z):.3f} m {'before' if z > 0 else 'behind'} it"
+        )
+    if views_differ(camera):
+        K, P = camera.K, camera.P
+        lines.append(
+            f"raw and rectified image differ: K has focal length {K[0, 0]:.1f} x {K[1, 1]:.1f} and {camera.distortion}, "
+            f"P has {P[0, 0]:.1f} x {P[1, 1]:.1f}"
         )
     if camera.bends:
         lines.append(f"distortion moves pixels by up to {_greatest_bend(camera):.0f} px")

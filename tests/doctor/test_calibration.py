@@ -32,6 +32,13 @@ def test_a_camera_in_words() -> None:
     assert "90 x 53 degrees" in words
 
 
+def test_a_calibration_of_two_images_says_both() -> None:
+    P = np.column_stack([CAMERA.K * [[0.9], [0.9], [1]], np.zeros(3)])
+    words = " ".join(describe_camera(CameraModel(1000, 500, CAMERA.K, P=P, rectified=True)))
+    assert "K has focal length 500.0 x 500.0 and none, P has 450.0 x 450.0" in words
+    assert "differ" not in " ".join(describe_camera(CAMERA))
+
+
 def test_distortion_is_given_in_pixels() -> None:
     # At the left border r = 1: there r (1 + k1 r^2) moves by 500 k1 pixels, more in the corners.
     barrel = CameraModel(1000, 500, CAMERA.K, "plumb_bob", np.array([-0.02, 0, 0, 0]))
