@@ -35,7 +35,7 @@ def draw_vehicle(rng: np.random.Generator, held_out: bool, only_cars: bool = Fal
     """Draw a car, van, truck, bus, tram or trailer, as common as in KITTI's labels; held_out chooses validation's shapes."""
     u = rng.random()
     if only_cars or u < 0.905:
-        kind = "Van" if u < 0.085 and not only_cars else "Car"
+        kind = "Van" if u < 0.11 and not only_cars else "Car"
         names = [
             n for n, s in vehicles.STYLES.items() if s.kind == kind and (n in vehicles.HELD_OUT_STYLES) == held_out
         ]

@@ -199,10 +199,10 @@ def _draw_side(kind: str, lane: float, rng: np.random.Generator) -> Side:
         return Side(1, lane, 0.0, float(u(0.5, 2.5)), float(u(2, 6)), float(u(0.0, 0.05)), float(rng.normal(0, 0.08)))
     if kind == "urban":
         return Side(
-            int(rng.integers(1, 3)), lane, parking, float(u(2.5, 5)), float(u(0.0, 1.0)), float(u(0.08, 0.20)), 0.0
+            int(rng.integers(1, 3)), lane, parking, float(u(2.5, 5)), float(u(0.0, 1.0)), float(u(0.10, 0.22)), 0.0
         )
     if kind == "avenue":
         return Side(2, lane, parking, float(u(2.5, 4)), float(u(2, 6)), float(u(0.08, 0.16)), bank)
     if kind == "terrace":
         return Side(1, lane, parking, float(u(1.8, 2.6)), float(u(0.5, 2.5)), float(u(0.08, 0.20)), 0.0)
-    return Side(1, lane, parking, float(u(1.5, 2.8)), float(u(1.5, 6)), float(u(0.05, 0.18)), bank)
+    return Side(1, lane, parking, float(u(1.5, 2.8)), float(u(1.5, 6)), float(u(0.06, 0.20)), bank)

@@ -50,7 +50,7 @@ def steady(
 
 def draw_traffic(street: Street, seconds: float, held_out: bool, rng: np.random.Generator) -> Traffic:
     """Fill a street with traffic for a time."""
-    busy = float(rng.choice([0.1, 0.4, 0.8, 1.5], p=[0.34, 0.3, 0.25, 0.11]))
+    busy = float(rng.choice([0.05, 0.3, 0.7, 1.4], p=[0.38, 0.3, 0.23, 0.09]))
     ego_lane = int(rng.integers(street.right.lanes))
     movers: list[Mover] = []
     ego: Callable[[float], tuple[float, float, float, float]] = still(0.0, -street.right.lane_width / 2, 0.0)
@@ -185,12 +185,12 @@ _WALKERS = {"urban": 7.0, "residential": 2.0, "avenue": 2.5, "country": 0.35, "v
 def _walkers(street: Street, sign: int, seconds: float, rng: np.random.Generator) -> list[Mover]:
     """People on the pavement, alone and in company; a few stand, sit or step into the road far ahead."""
     side = street.side(sign)
-    crowd = float(rng.choice([0.0, 0.35, 2.6], p=[0.66, 0.26, 0.08]))
+    crowd = float(rng.choice([0.0, 0.35, 2.6], p=[0.72, 0.22, 0.06]))
     found: list[Mover] = []
     # Most are near, as where one drives slowly among people; along a drive they are everywhere.
     along = 14.0 * seconds
     number = rng.poisson(_WALKERS[street.kind] * crowd * (1 + along / 60))
-    for s in -8.0 + rng.gamma(2.2, 9.0, number) + rng.uniform(0, max(along, 1e-6), number):
+    for s in -8.0 + rng.gamma(2.2, 7.6, number) + rng.uniform(0, max(along, 1e-6), number):
         company = 1 + int(rng.random() < 0.35) + int(rng.random() < 0.12)
         forth = bool(rng.random() < 0.5)
         speed = float(rng.uniform(0.8, 1.7))
@@ -229,6 +229,10 @@ def _cyclists(street: Street, sign: int, seconds: float, rng: np.random.Generato
         d = sign * (near_kerb if on_road else side.kerb_line + float(rng.uniform(0.6, 4.0)))
         against = not on_road and rng.random() < 0.5
         speed = float(rng.uniform(2.5, 6.0))
+        if rng.random() < 0.15 and s > 10 and not seconds:
+            across = steady(float(s), float(rng.uniform(-6, 6)), -sign * np.pi / 2, 0.0, -float(sign), speed)
+            found.append(Mover(draw_cyclist(rng), across))
+            continue
         along = float(sign if against else -sign)
         turned = heading + (np.pi if against else 0.0) + float(rng.normal(0, 0.06))
         way = steady(float(s), d, turned, along, 0.0, speed)

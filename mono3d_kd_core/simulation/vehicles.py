@@ -219,7 +219,7 @@ def _face(
         rear = box(0.06, width * 0.12, tall, (0.45, 0.015, 0.01), Material.LAMP)
         parts.append(rear.moved(x_tail + 0.032, side * width * 0.36, float(tail[4, 2]) - tall * 0.9))
         mirror = box(0.12, 0.16, 0.12, paint if rng.random() < 0.6 else PLASTIC_COLOUR, Material.PLASTIC, taper=0.8)
-        parts.append(mirror.moved(0.19 * length, side * (outer / 2 - 0.08), height * 0.62))
+        parts.append(mirror.moved(0.215 * length, side * (outer / 2 - 0.08), height * 0.62))
     grille = box(0.03, width * 0.42, 0.12, PLASTIC_COLOUR, Material.PLASTIC)
     plate = box(0.02, 0.50, 0.11, (0.75, 0.75, 0.70), Material.SIGN)
     parts += [
