@@ -81,7 +81,9 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as folder:
             times = milliseconds(steps_of(config, Path(folder) / "bundle", arguments.threads), arguments.rounds)
         count = parameter_count(KeypointStudent(config)) / 1e6
-        print(f"{name}, {config.input_height}x{config.input_width}, {count:.1f} M parameters, {arguments.threads} threads")
+        print(
+            f"{name}, {config.input_height}x{config.input_width}, {count:.1f} M parameters, {arguments.threads} threads"
+        )
         for step, value in times.items():
             print(f"  {step:32s}{value:8.0f} ms")
 

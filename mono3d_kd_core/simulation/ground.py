@@ -25,14 +25,14 @@ LIFT = 0.012
 
 
 def build_ground(street: Street, rng: np.random.Generator) -> Mesh:
-    """Return the ground of a street, its markings, and the land to the horizon."""
+    """Return the ground of a street and its markings."""
     tone = float(rng.uniform(0.75, 1.5))
     colours = {
         m: np.asarray(c) * (tone if m is Material.ASPHALT else rng.uniform(0.8, 1.2)) for m, c in COLOURS.items()
     }
     rows = _rows(street)
     parts = [_half(street, sign, rows, colours, rng) for sign in (1, -1)]
-    parts += [_markings(street, rng), _land(street, colours[Material.GRASS])]
+    parts.append(_markings(street, rng))
     return Mesh.join(parts)
 
 
@@ -179,8 +179,7 @@ def _painted(street: Street, patches: list[Patch]) -> Mesh:
     return quads(corners, MARKING_COLOUR, Material.MARKING, np.stack([s, d, np.zeros_like(s)], -1))
 
 
-def _land(street: Street, colour: Vector) -> Mesh:
-    """A plain below everything, out to the horizon."""
-    low = float(street.axis.z.min()) - 4.5
+def land() -> Mesh:
+    """Return a plain to the horizon."""
     r = 900.0
-    return quads(np.array([[[-r, -r, low], [r, -r, low], [r, r, low], [-r, r, low]]]), colour * 0.9, Material.GRASS)
+    return quads(np.array([[[-r, -r, 0], [r, -r, 0], [r, r, 0], [-r, r, 0]]]), COLOURS[Material.GRASS], Material.GRASS)

@@ -73,6 +73,11 @@ class Mesh:
         c, s = np.cos(yaw), np.sin(yaw)
         return self.transformed([[c, -s, 0], [s, c, 0], [0, 0, 1]], (x, y, z))
 
+    def carried(self, x: float, y: float, z: float) -> Mesh:
+        """Shift the triangles under a texture that stays with the ground."""
+        shift = np.array([x, y, z], np.float32)
+        return replace(self, corners=self.corners + shift, uvw=self.uvw + shift)
+
     def scaled(self, x: float, y: float, z: float) -> Mesh:
         """Stretch along the axes, about the origin."""
         factor = np.array([x, y, z], np.float32)

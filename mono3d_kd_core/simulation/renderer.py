@@ -99,7 +99,7 @@ class Renderer:
     ) -> NDArray[np.float32]:
         """Let everything move on while the shutter is open."""
         b, step = self._block, 0.01
-        before, after = (world.ego(s) @ self.sensors.T_base_camera for s in (t - step / 2, t + step / 2))
+        before, after = (world.ego(s) @ self.sensors.T_base_camera for s in (t, t + step))
         T_camera_world = inverse(world.ego(t) @ self.sensors.T_base_camera)
         velocity = np.array([p.velocity for p in scene.placed]).reshape(-1, 3) @ T_camera_world[:3, :3].T
         pick = (slice(b // 2, None, b), slice(b // 2, None, b))
@@ -192,8 +192,8 @@ class _Scene:
         middle = still.corners[:, 0] @ T_base_world[:2, :3].T.astype(np.float32) + T_base_world[:2, 3].astype(
             np.float32
         )
-        wide = np.abs(still.corners[:, 1:] - still.corners[:, :1]).max((1, 2)) > 8.0
-        still = _selected(still, wide | ((np.abs(middle).max(1) < 150) & (middle[:, 0] > -90)))
+        still = _selected(still, (np.abs(middle).max(1) < 170) & (middle[:, 0] > -100))
+        still = Mesh.join([world.surroundings(t), still])
         parts = [still.transformed(T_base_world[:3, :3], T_base_world[:3, 3])]
         placed: list[Placed] = []
         spans: list[slice] = []

@@ -9,7 +9,7 @@ import numpy as np
 
 from mono3d_kd_core.simulation import furniture
 from mono3d_kd_core.simulation.buildings import Look, build_row
-from mono3d_kd_core.simulation.ground import build_ground
+from mono3d_kd_core.simulation.ground import build_ground, land
 from mono3d_kd_core.simulation.mesh import Mesh
 from mono3d_kd_core.simulation.street import Street
 from mono3d_kd_core.simulation.vegetation import bush, conifer, horizon, tree
@@ -20,7 +20,7 @@ _TREES_PER_100_METRES = {"residential": 5, "urban": 4, "avenue": 8, "country": 2
 
 def build_scenery(street: Street, look: Look, rng: np.random.Generator) -> Mesh:
     """Return the still part of the world."""
-    parts = [build_ground(street, rng), horizon(rng, float(street.axis.z.min()) - 4.5)]
+    parts = [build_ground(street, rng)]
     groves = _Grove(rng)
     for sign in (1, -1):
         parts += [
@@ -29,6 +29,11 @@ def build_scenery(street: Street, look: Look, rng: np.random.Generator) -> Mesh:
             *_furniture(street, sign, rng),
         ]
     return Mesh.join(parts)
+
+
+def build_backdrop(rng: np.random.Generator) -> Mesh:
+    """Return what bounds the view: a plain at z = 0 and wooded hills, around the origin."""
+    return Mesh.join([land(), horizon(rng)])
 
 
 NURSERY = 24

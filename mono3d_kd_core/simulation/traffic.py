@@ -14,6 +14,8 @@ from mono3d_kd_core.simulation.street import Street
 Vector = NDArray[np.float64]
 DT = 0.05
 """Seconds between the steps of the car-following model."""
+EARLIER = 2
+"""Steps before time 0 at which the traffic starts, because a sweep begins before its stamp."""
 SPEEDS = {"residential": 9.0, "urban": 11.0, "avenue": 15.0, "country": 20.0, "village": 11.0, "terrace": 8.0, "estate": 9.0,
           "parkway": 20.0}  # fmt: skip
 """Usual speeds, m/s."""
@@ -108,10 +110,10 @@ def _lane(
     twist = rng.normal(0, 0.015, len(position))
 
     def way(i: int) -> Callable[[float], tuple[float, float, float, float]]:
-        times = np.arange(len(track)) * DT
+        times = (np.arange(len(track)) - EARLIER) * DT
         return lambda t: (
             -sign * float(np.interp(t, times, track[:, i])), d + float(drift[i]), heading + float(twist[i]),
-            float(np.interp(t, times, track[:, i]) - track[0, i]),
+            float(np.interp(t, times, track[:, i]) - track[EARLIER, i]),
         )  # fmt: skip
 
     ways = [way(i) for i in range(len(position))]
@@ -135,7 +137,7 @@ def _follow(
     position: Vector, lengths: Vector, usual: float, jam: bool, seconds: float, rng: np.random.Generator
 ) -> Vector:
     """Integrate the lane; returns positions (T, n)."""
-    steps = int(np.ceil(seconds / DT)) + 2
+    steps = int(np.ceil(seconds / DT)) + 2 * EARLIER + 2
     wish = usual * rng.uniform(0.9, 1.1, len(position))
     wish[-1:] *= 0.1 if jam else 1.0
     speed = np.full(len(position), usual * (0.15 if jam else 1.0))

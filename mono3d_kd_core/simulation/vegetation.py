@@ -99,8 +99,8 @@ def _leaves(
     return mesh
 
 
-def horizon(rng: np.random.Generator, low: float) -> Mesh:
-    """Return wooded hills around the scene: two rings of uneven height standing on z = low."""
+def horizon(rng: np.random.Generator) -> Mesh:
+    """Return wooded hills around the scene: two rings of uneven height standing on z = 0."""
     parts = []
     for radius, usual, green in ((230.0, 9.0, (0.045, 0.075, 0.03)), (520.0, 34.0, (0.05, 0.08, 0.055))):
         n = 160
@@ -108,7 +108,7 @@ def horizon(rng: np.random.Generator, low: float) -> Mesh:
         coarse = np.interp(angle, np.linspace(0, 2 * np.pi, 15), np.r_[(v := rng.uniform(0.1, 1.5, 14)), v[0]])
         height = usual * coarse * rng.uniform(0.85, 1.15, n + 1) * float(rng.uniform(0.3, 1.3))
         height[-1] = height[0]
-        foot = np.column_stack([radius * np.cos(angle), radius * np.sin(angle), np.full(n + 1, low)])
+        foot = np.column_stack([radius * np.cos(angle), radius * np.sin(angle), np.zeros(n + 1)])
         ridge = foot * [1.02, 1.02, 1] + np.column_stack([0 * angle, 0 * angle, height + 5.0])
         ring = np.stack([foot[1:], foot[:-1], ridge[:-1], ridge[1:]], 1)
         parts.append(quads(ring, np.asarray(green) * rng.uniform(0.8, 1.3), Material.FOLIAGE))

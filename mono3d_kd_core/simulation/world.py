@@ -13,10 +13,12 @@ from mono3d_kd_core.simulation import buildings
 from mono3d_kd_core.simulation.actors import Actor
 from mono3d_kd_core.simulation.light import Light, draw_light
 from mono3d_kd_core.simulation.mesh import Mesh
-from mono3d_kd_core.simulation.scenery import build_scenery
+from mono3d_kd_core.simulation.scenery import build_backdrop, build_scenery
 from mono3d_kd_core.simulation.street import HELD_OUT_KINDS, KINDS, Street, draw_street
 from mono3d_kd_core.simulation.traffic import Mover, Traffic, draw_traffic
 
+BELOW = 4.5
+"""Metres from the lowest point of the road nearby down to the land around."""
 Split = Literal["train", "val"]
 
 
@@ -33,14 +35,16 @@ class Placed:
 
 @dataclass(frozen=True)
 class World:
-    """A street, what stands along it (world frame), the light, the traffic, and how the test vehicle sits and rocks.
+    """A street and all that is on it.
 
+    scenery stands still (world frame); backdrop bounds the view and is carried along, see `surroundings`.
     attitude (3,) is its pitch, roll and lift for load, springs and mounting; rocking (3,3) are frequency in Hz, phase and
     amplitude of its pitch, roll and bounce.
     """
 
     street: Street
     scenery: Mesh
+    backdrop: Mesh
     light: Light
     traffic: Traffic
     rocking: NDArray[np.float64]
@@ -61,6 +65,13 @@ class World:
         here = self.traffic.ego(t)[0]
         movers = enumerate(self.traffic.movers)
         return [self._placed(i, mover, t) for i, mover in movers if abs(mover.place(t)[0] - here) < within]
+
+    def surroundings(self, t: float) -> Mesh:
+        """Return the land and the hills around the test vehicle, in the world frame; they stay around it as it drives."""
+        s = self.traffic.ego(t)[0]
+        x, y, _, _ = self.street.axis.at(s, 0.0)
+        low = float(self.street.axis.at(np.arange(s - 200, s + 200, 10.0), 0.0)[2].min()) - BELOW
+        return self.backdrop.carried(float(x), float(y), low)
 
     def pose(self, identity: int, t: float) -> Matrix:
         """Return T_world_actor (4,4) of one actor at t seconds."""
@@ -104,13 +115,14 @@ def build_world(seed: int, index: int = 0, split: Split = "train", seconds: floa
     )
     kinds = HELD_OUT_KINDS if held_out else KINDS
     kind = str(plan.choice(list(kinds), p=np.array(list(kinds.values())) / sum(kinds.values())))
-    street = draw_street(kind, plan, end=130.0 + 20.0 * seconds + 60.0)
+    street = draw_street(kind, plan, end=190.0 + 28.0 * seconds)
     rocking = np.array(
         [plan.uniform(0.4, 1.8, 3), plan.uniform(0, 2 * np.pi, 3), np.abs(plan.normal(0, 1, 3)) * [0.006, 0.005, 0.01]]
     )
     return World(
         street,
         build_scenery(street, buildings.HELD_OUT if held_out else buildings.TRAINING, things),
+        build_backdrop(plan),
         draw_light(weather),
         draw_traffic(street, seconds, held_out, moves),
         rocking,

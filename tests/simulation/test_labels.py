@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from mono3d_kd_core.geometry.rigid import apply, inverse
-from mono3d_kd_core.io.kitti_labels import image_boxes
+from mono3d_kd_core.io.kitti import KittiLabels
 from mono3d_kd_core.simulation.drive import SimulatedScenes
 from mono3d_kd_core.simulation.labels import silhouette
 from mono3d_kd_core.simulation.materials import Material
@@ -42,7 +42,7 @@ def test_the_box_of_the_corners_holds_the_box_of_the_pixels(shots: list[Shot]) -
     for shot in shots:
         t = shot.truth
         kept = np.flatnonzero(t.cared_for & (t.truncated < 0.3))
-        corners, _ = image_boxes(t.boxes[kept], shot.frame.rig.camera)
+        corners = KittiLabels.from_boxes(t.boxes[kept], shot.frame.rig.camera, scored=False).bbox
         assert (corners[:, :2] <= t.bbox[kept, :2] + 2.0).all()
         assert (corners[:, 2:] >= t.bbox[kept, 2:] - 2.0).all()
 
