@@ -156,6 +156,7 @@ def generate(layout: Layout, dependencies: list[str]) -> None:
     for template in PREFIX.glob("share/rosidl_*/resource/*visibility_control.h.in"):
         text = template.read_text().replace("@PROJECT_NAME_UPPER@", layout.package.upper())
         header = layout.headers / "msg" / template.name[: -len(".in")]
+        header.parent.mkdir(exist_ok=True)
         header.write_text(text.replace("@PROJECT_NAME@", layout.package))
 
 
