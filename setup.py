@@ -38,6 +38,7 @@ setup(
     python_requires=">=3.10",
     # Ranges, not pins: ROS Jazzy brings numpy 1.26, others bring 2. What CI runs on is pinned in requirements/.
     install_requires=[
+        "matplotlib>=3.7",
         "numba>=0.59",
         "numpy>=1.26,<3",
         "opencv-python-headless>=4.6,<6",

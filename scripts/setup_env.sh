@@ -16,8 +16,10 @@ command -v "$python" >/dev/null || fail "there is no $python: sudo apt install p
 "$python" -c 'import sys; sys.exit(sys.version_info < (3, 10))' || fail "Python 3.10 or newer is needed, $python is older"
 "$python" -c 'import ensurepip, venv' 2>/dev/null || fail "$python cannot make virtual environments: sudo apt install python3-venv"
 
-if [ -n "${AMENT_PREFIX_PATH:-}" ] && "$python" -c 'import rclpy' 2>/dev/null; then
-    ros=${ROS_DISTRO:-sourced}
+if [ -n "${AMENT_PREFIX_PATH:-}" ]; then
+    ros=${ROS_DISTRO:-distribution}
+    why=$("$python" -c 'import rclpy' 2>&1) || fail "ROS 2 $ros is sourced, but $python cannot import rclpy: ${why##*$'\n'}" \
+        "either use the distribution's own Python (make setup PYTHON=/usr/bin/python3), or a shell in which nothing is sourced"
     "$python" -c 'import vision_msgs.msg, tf2_msgs.msg' 2>/dev/null ||
         fail "ROS 2 $ros is sourced, but lacks message packages: sudo apt install ros-$ros-vision-msgs ros-$ros-tf2-msgs"
 else
@@ -25,6 +27,8 @@ else
     for compiler in gcc g++; do
         command -v $compiler >/dev/null || fail "$compiler is needed to build ROS message packages: sudo apt install build-essential"
     done
+    "$python" -c 'import os, sys, sysconfig; sys.exit(not os.path.exists(sysconfig.get_path("include") + "/Python.h"))' ||
+        fail "Python's headers are needed to build ROS message packages: sudo apt install python3-dev"
 fi
 
 # Files whose change calls for a new installation. The version of Python is part of it, since .venv holds its packages.

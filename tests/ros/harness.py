@@ -48,7 +48,9 @@ def node_process(module: str, parameters: Mapping[str, object], remaps: Mapping[
         arguments += ["-p", f"{name}:={value}"]
     for source, target in remaps.items():
         arguments += ["-r", f"{source}:={target}"]
-    environment = os.environ | {"ROS_LOG_DIR": str(log.parent), "PYTHONPATH": str(REPOSITORY)}
+    # A sourced distribution has its packages on PYTHONPATH.
+    path = os.pathsep.join([str(REPOSITORY), os.environ.get("PYTHONPATH", "")])
+    environment = os.environ | {"ROS_LOG_DIR": str(log.parent), "PYTHONPATH": path}
     with open(log, "w") as output:
         process = subprocess.Popen(
             [sys.executable, "-m", module, *arguments], cwd=REPOSITORY, env=environment, stdout=output, stderr=output
