@@ -11,8 +11,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from mono3d_kd_core.errors import DataError
 from mono3d_kd_core.io.bag_file import is_bag
 from mono3d_kd_core.io.convert import convert_source
-from mono3d_kd_core.simulation.record import Recording, write_kitti
+from mono3d_kd_core.simulation.record import Recording
 from mono3d_kd_core.simulation.rig import KITTI
+from mono3d_kd_core.simulation.write_bag import write_bag
 
 FRAMES, SEED, SIZE, WORKERS = 60, 7, (832, 256), 2
 
@@ -20,7 +21,7 @@ FRAMES, SEED, SIZE, WORKERS = 60, 7, (832, 256), 2
 def drive_as_bag(drive: Path | None, out: Path, console: Console) -> Path:
     """Return the bag to replay: `drive` itself, or what it was converted to in `out`; None means a simulated drive."""
     if drive is None:
-        return _converted(simulated_drive(out / "simulated", console), out / "simulated_bag")
+        return simulated_drive(out / "simulated_drive", console)
     if not drive.exists():
         raise DataError(f"{drive}: no such drive; give a bag or a KITTI raw drive, such as 2011_09_26_drive_0052_sync")
     if is_bag(drive):
@@ -35,11 +36,13 @@ def _converted(source: Path, bag: Path) -> Path:
     return convert_source(source, bag, to="bag")
 
 
-def simulated_drive(folder: Path, console: Console) -> Path:
-    """Simulate a short drive, with labels, as a KITTI folder; frames already there are kept."""
-    recording = Recording(FRAMES, SEED, KITTI.resized(*SIZE), "val", True, 2, False, False)
+def simulated_drive(bag: Path, console: Console) -> Path:
+    """Simulate a short drive through a street that the shipped model has not been trained on; one made before is kept."""
+    if is_bag(bag):
+        return bag
+    recording = Recording(FRAMES, SEED, KITTI.resized(*SIZE), "val", drive=True)
     columns = (TextColumn("simulating a drive"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console) as progress:
         task = progress.add_task("", total=FRAMES)
-        write_kitti(recording, folder, WORKERS, lambda n: progress.update(task, advance=n))
-    return folder
+        write_bag(recording, bag, WORKERS, lambda n: progress.update(task, advance=n))
+    return bag
