@@ -142,16 +142,16 @@ class BagPlayer(Node):
                 if self._ended.wait(0.05):
                     return False
                 if time.monotonic() > give_up:
-                    self.get_logger().warning(f"nobody subscribes to {topic} after {self.settings.wait_timeout} s")
+                    self.get_logger().warning(f"too few subscribe to {topic} after {self.settings.wait_timeout} s")
                     break
         # The subscribers' side of the match comes a moment after ours.
         return not self._ended.wait(0.3) if topics else True
 
     def _heard(self, topic: str) -> bool:
-        """Tell whether everybody who subscribes to the topic, and at least one, is connected."""
+        """Tell whether everybody who subscribes to the topic, and as many as are wanted, is connected."""
         output = self._outputs[topic]
         known = self.count_subscribers(output.topic_name)
-        return output.get_subscription_count() >= max(1, known)
+        return output.get_subscription_count() >= max(self.settings.least_subscribers, known)
 
     def _finish(self) -> None:
         """Tell that all has been said, and end the process once it has arrived."""

@@ -53,7 +53,7 @@ def replay(bag: Path, model: Path, detections: Path, rate: float, console: Conso
     logs.mkdir(exist_ok=True)
     rclpy.init(args=[])
     node = Node("demo")
-    # A busy machine loses best-effort images between processes; here every image should count.
+    # A busy machine loses best-effort images between processes; here every image should arrive.
     reliable = {
         f"qos_overrides.{topic}.subscription.reliability": "reliable" for topic in (topics.image, topics.camera_info)
     }
@@ -76,7 +76,7 @@ def replay(bag: Path, model: Path, detections: Path, rate: float, console: Conso
             _wait_for(student, node, executor, topics.image, console)
             player = {
                 "bag": str(bag), "rate": rate, "reliable": True, "publish_clock": False,
-                "wait_for_subscribers": f"[{topics.image}]",
+                "wait_for_subscribers": f"[{topics.camera_info}, {topics.image}]", "least_subscribers": 2,
             }  # fmt: skip
             with NodeProcess("bag_player", logs / "bag_player.log", player) as playing:
                 _watch(playing, recorder, topics.image, images, executor)

@@ -107,6 +107,9 @@ class PlayerSettings(BaseModel):
         [], json_schema_extra=FIXED,
         description="Topics that need a subscriber before the first message; ['images'] means all that carry images.",
     )  # fmt: skip
+    least_subscribers: int = Field(
+        1, ge=1, le=100, json_schema_extra=FIXED, description="How many subscribers each topic waited for must have."
+    )
     wait_timeout: float = Field(
         60.0, ge=0.0, le=3600.0, json_schema_extra=FIXED, description="Seconds after which to begin without them."
     )
