@@ -18,6 +18,7 @@ from torch import Tensor
 from mono3d_kd_core.deploy.bundle import Bundle, Card, save_bundle
 from mono3d_kd_core.errors import ModelError
 from mono3d_kd_core.geometry.boxes import Boxes3D
+from mono3d_kd_core.geometry.overlap import rows_3d
 from mono3d_kd_core.heads.anchor_loss import Assignment, anchor_loss, assign
 from mono3d_kd_core.teachers.pointpillars import PointPillars, PointPillarsConfig
 from mono3d_kd_core.training.clouds import CloudData, CloudExample, Clouds, WorldAugmentConfig
@@ -62,10 +63,9 @@ class TeacherModule(pl.LightningModule):
 
     def _assignment(self, boxes: Boxes3D) -> Assignment:
         config, anchors = self.teacher.config, self.teacher.anchors
-        rows = torch.cat(
-            [torch.from_numpy(values).view(len(boxes), -1) for values in (boxes.centre, boxes.size, boxes.yaw)], 1
-        ).to(anchors)
-        labels = torch.tensor([self.teacher.classes.index(str(label)) for label in boxes.label], device=anchors.device)
+        rows = torch.from_numpy(rows_3d(boxes)).to(anchors)
+        indices = [self.teacher.classes.index(str(label)) for label in boxes.label]
+        labels = torch.tensor(indices, dtype=torch.long, device=anchors.device)
         return assign(anchors.view(self.teacher.anchor_shape), config.kinds, rows, labels)
 
     def on_validation_epoch_start(self) -> None:
