@@ -133,10 +133,8 @@ def _thresholds(score: Matrix, weight: Indices, truths: int) -> Matrix:
     for k in range(len(score)):
         for _ in range(weight[k]):
             seen += 1
-            last = seen == total
-            here = seen / truths
-            following = here if last else (seen + 1) / truths
-            if following - recall < recall - here and not last:
+            here, following = seen / truths, (seen + 1) / truths
+            if following - recall < recall - here and seen < total:
                 continue
             if count < POINTS:
                 chosen[count] = score[k]
@@ -166,15 +164,15 @@ def _second_pass(
         excused = 0
         begin = 0
         while begin < len(pair):
-            best, best_overlap, is_fallback = -1, 0.0, False
+            best, best_overlap = -1, 0.0
             end = begin
             while end < len(pair) and pair[end, 0] == pair[begin, 0]:
                 if taken_at[pair[end, 1]] != t and not score[end] < thresholds[t]:
                     if found_counts[end]:
-                        if overlap[end] > best_overlap or is_fallback:
-                            best, best_overlap, is_fallback = end, overlap[end], False
+                        if overlap[end] > best_overlap:
+                            best, best_overlap = end, overlap[end]
                     elif best < 0:
-                        best, is_fallback = end, True
+                        best = end
                 end += 1
             if best >= 0:
                 taken_at[pair[best, 1]] = t

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from mono3d_kd_core.evaluation.kitti_ap import KittiResult, evaluate_boxes, evaluate_kitti
+from mono3d_kd_core.evaluation.kitti_curve import _thresholds
 from mono3d_kd_core.evaluation.kitti_rules import CLASSES, LEVELS, metrics_of
 from mono3d_kd_core.geometry.boxes import Boxes3D
 from mono3d_kd_core.geometry.camera import CameraModel
@@ -201,6 +202,29 @@ def test_the_better_fit_is_the_hit_even_with_a_lower_score() -> None:
     for found in (rows(exact, sloppy), rows(sloppy, exact)):
         assert precision(row(), found, "aos@0.7") == pytest.approx(50)
     assert precision(row(), sloppy, "aos@0.7") == pytest.approx(0, abs=1e-12)
+
+
+def test_of_equal_scores_the_first_in_the_file_is_taken() -> None:
+    # Two cars 10 px apart; `either` overlaps both enough, `one` only the first. Whether the second car is left without a
+    # detection depends on which of the two, equal in score, the first car takes.
+    truth, either, one = rows(row(left=100), row(left=110)), row(left=105), row(left=90)
+    for found, samples in ((rows(either, one), 20), (rows(one, either), 40)):
+        curve = evaluate_kitti([truth] * 20, [found] * 20).classes["Car"].curves["2d@0.7"].precision[0]
+        assert np.count_nonzero(curve) == samples
+
+
+def test_of_equal_overlaps_the_first_in_the_file_is_the_hit() -> None:
+    right, backwards = row(alpha=0), row(alpha=np.pi)
+    assert precision(row(), rows(right, backwards), "aos@0.7") == pytest.approx(50)
+    assert precision(row(), rows(backwards, right), "aos@0.7") == pytest.approx(0, abs=1e-12)
+
+
+@pytest.mark.parametrize("share", [1.0, 0.7])
+def test_recall_is_sampled_as_by_the_literal_reference(share: float) -> None:
+    for objects in range(1, 250):
+        scores = np.linspace(1, 0, max(1, round(share * objects)))
+        ours = _thresholds(scores, np.ones(len(scores), np.int64), objects)
+        assert ours.tolist() == reference.thresholds(scores.tolist(), objects)
 
 
 @pytest.mark.parametrize(("turn", "expected"), [(0, 100), (np.pi / 2, 50), (np.pi, 0), (2 * np.pi, 100)])
