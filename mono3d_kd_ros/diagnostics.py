@@ -13,7 +13,7 @@ from mono3d_kd_ros.statistics import Snapshot
 OK, WARN, ERROR = DiagnosticStatus.OK, DiagnosticStatus.WARN, DiagnosticStatus.ERROR
 
 
-HARMLESS = frozenset({"nobody_listens", "stopped"})
+HARMLESS = frozenset({"nobody_listens", "stopped", "already_stored"})
 """Reasons of drops that are no fault."""
 
 

@@ -15,6 +15,10 @@ FIXED: dict[str, Any] = {"read_only": True}
 Seconds = Annotated[float, Field(ge=0.0, le=60.0)]
 
 
+KEEP_ALL = -1000.0
+"""A least score that no box is below."""
+
+
 class NodeSettings(BaseModel):
     """What every node of the suite has."""
 
@@ -80,7 +84,12 @@ class TeacherSettings(NodeSettings):
     queue: int = Field(8, ge=1, le=1000, description="Frames that may wait for the teacher.")
     sync_tolerance: Seconds = Field(0.05, description="Seconds that image and cloud may be apart, without a rig file.")
     transform_timeout: Seconds = Field(1.0, description="Seconds to wait for a transform that is not there yet.")
+    min_score: float = Field(
+        KEEP_ALL, description=f"Boxes below are left out; the scale is the teacher's own. {KEEP_ALL}: none is."
+    )
     responses: bool = Field(True, description="Store the teacher's dense responses as soft targets, where it has them.")
+    bev: bool = Field(False, description="Store the teacher's bird's-eye features, where it has them; they are large.")
+    depth: bool = Field(False, description="Store depth maps of the LiDAR points.")
     exit_at_end: bool = Field(
         False, description="End the process when the player has finished and all is worked off."
     )

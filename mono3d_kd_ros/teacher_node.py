@@ -23,7 +23,8 @@ from mono3d_kd_core.frames import SensorFrame
 from mono3d_kd_core.geometry.tree import TransformError
 from mono3d_kd_core.io.files import write_atomically
 from mono3d_kd_core.io.rig import RigFile, Sync, Topics
-from mono3d_kd_core.teachers.base import Teacher, Want
+from mono3d_kd_core.targets import Provenance, TargetSettings, TargetStore
+from mono3d_kd_core.teachers.base import Teacher, TeacherOutput
 from mono3d_kd_ros import messages, process
 from mono3d_kd_ros.camera_input import is_rectified
 from mono3d_kd_ros.diagnostics import WARN, Condition, Finding, Limits
@@ -33,8 +34,7 @@ from mono3d_kd_ros.managed_node import describe
 from mono3d_kd_ros.markers import markers_message
 from mono3d_kd_ros.player_control import PlayerControl
 from mono3d_kd_ros.rig_input import FrameNumbers, RigInput, Sighting, bag_of
-from mono3d_kd_ros.settings import TeacherSettings
-from mono3d_kd_ros.target_output import Targets, open_targets
+from mono3d_kd_ros.settings import KEEP_ALL, TeacherSettings
 from mono3d_kd_ros.transform_input import TransformInput
 from mono3d_kd_ros.worker import Worker
 
@@ -68,7 +68,8 @@ class TeacherNode(FrameNode[TeacherSettings]):
         super().__init__("teacher_node", TeacherSettings, **node_options)
         self._load = load
         self._teacher: Teacher | None = None
-        self._targets: Targets | None = None
+        self._targets: TargetStore | None = None
+        self._keep = TargetSettings()
         self._numbers: FrameNumbers | None = None
         self._rig: RigFile | None = None
         self._input: RigInput | None = None
@@ -100,8 +101,11 @@ class TeacherNode(FrameNode[TeacherSettings]):
         bag = bag_of(s.bag, s.rig)
         self._rig = bag.rig_file if bag is not None else self._own_rig()
         self._teacher = self._load(s)
-        self._targets, first = open_targets(s, self._teacher)
-        self._numbers = FrameNumbers(bag, first)
+        least = s.min_score if s.min_score > KEEP_ALL else None
+        self._keep = TargetSettings(min_score=least, responses=s.responses, bev=s.bev, depth=s.depth)
+        self._targets = TargetStore(s.out, Provenance.of(self._teacher, self._keep)) if s.out else None
+        stored = self._targets.ids if self._targets is not None else []
+        self._numbers = FrameNumbers(bag, first=int(stored[-1]) + 1 if stored else 0)
         self.statistics.late_after = float("inf") if s.mode == "lossless" else s.late_after
         self.outputs = {
             "detections": self.create_publisher(Detection3DArray, "~/detections", 10),
@@ -160,9 +164,13 @@ class TeacherNode(FrameNode[TeacherSettings]):
         self.stop_transforms()
 
     def cleanup(self) -> None:
-        """Free the teacher and the outputs."""
+        """Free the teacher and the outputs, and finish the store."""
         super().cleanup()
-        self._teacher = self._targets = self._numbers = None
+        if self._targets is not None:
+            targets, self._targets = self._targets, None
+            targets.write_index()
+            targets.close()
+        self._teacher = self._numbers = None
 
     def _on_image(self, message: Any) -> None:
         self.statistics.receive()
@@ -170,9 +178,7 @@ class TeacherNode(FrameNode[TeacherSettings]):
             self._input.add_image(message, time.monotonic())
 
     def _on_sighting(self, sighting: Sighting) -> None:
-        if self._targets is not None and self._targets.has(f"{sighting.number:06d}"):
-            self.statistics.drop("already_stored")
-        elif self.worker is not None:
+        if self.worker is not None:
             self.worker.put(sighting)
             self._tell_player()
 
@@ -214,23 +220,38 @@ class TeacherNode(FrameNode[TeacherSettings]):
 
     def answer(self, item: Sighting) -> None:
         """Let the teacher look at one frame, store and publish what it says."""
-        assert self._teacher is not None
         frame = self._frame(item)
-        try:
-            output = self._teacher.observe(frame, Want.RESPONSES if self.settings.responses else Want.BOXES)
-        except Exception as error:
-            raise Refused("teacher_error", describe(error)) from error
-        if self._targets is not None:
-            try:
-                self._targets.write(frame, output)
-            except (OSError, Mono3DError) as error:
-                raise Refused("not_stored", describe(error)) from error
+        output = self._observe(frame)
         header = Header(stamp=item.image.header.stamp, frame_id=item.camera_frame)
         boxes = frame.rig.boxes_in_camera(output.boxes)
+        if self._keep.min_score is not None:
+            boxes = boxes[boxes.score >= self._keep.min_score]
         T = messages.optical_from_picture(item.camera)
         self.outputs["detections"].publish(messages.detections_message(boxes, header, T))
         if self.watched("markers"):
             self.outputs["markers"].publish(markers_message(boxes, header, T))
+
+    def _observe(self, frame: SensorFrame) -> TeacherOutput:
+        """Ask the teacher and store what it says; raise Refused where that cannot be, or was done before."""
+        assert self._teacher is not None
+        try:
+            if self._targets is not None and self._targets.has(frame.id):
+                self._targets.check_input(frame)
+                raise Refused("already_stored", "")
+        except DataError as error:
+            raise Refused("other_recording", str(error)) from error
+        try:
+            output = self._teacher.observe(frame, self._keep.want)
+        except DataError as error:
+            raise Refused("teacher_refused", str(error)) from error
+        except Exception as error:
+            raise Refused("teacher_error", describe(error)) from error
+        try:
+            if self._targets is not None:
+                self._targets.write(frame, output)
+        except DataError as error:
+            raise Refused("not_stored", str(error)) from error
+        return output
 
     def _frame(self, item: Sighting) -> SensorFrame:
         assert self._rig is not None
@@ -244,7 +265,7 @@ class TeacherNode(FrameNode[TeacherSettings]):
         except TransformError as error:
             raise Refused("no_transform", str(error)) from error
         except CalibrationError as error:
-            raise Refused("size_mismatch", str(error)) from error
+            raise Refused("no_calibration", str(error)) from error
         except DataError as error:
             raise Refused("undecodable", str(error)) from error
 

@@ -22,14 +22,14 @@ from lifecycle_msgs.srv import ChangeState, GetState
 from rcl_interfaces.msg import Parameter, ParameterType, ParameterValue
 from rcl_interfaces.srv import DescribeParameters, SetParameters
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
-from sensor_msgs.msg import CameraInfo, Image
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from tf2_msgs.msg import TFMessage
 from vision_msgs.msg import Detection3DArray, LabelInfo
 from visualization_msgs.msg import MarkerArray
 
 from mono3d_kd_core.geometry.camera import CameraModel
 from mono3d_kd_core.geometry.rigid import transform
-from mono3d_kd_core.io.image_codec import decode_image
+from mono3d_kd_core.io.image_codec import decode_image, encode_compressed
 from mono3d_kd_ros import messages
 from tests.ros import puppet_student
 from tests.ros.harness import (
@@ -61,6 +61,7 @@ class Student:
     name: str = "/student_node"
     image_topic: str = "/image"
     info_topic: str = "/camera_info"
+    image_type: type = Image
     clock: Iterator[int] = field(default_factory=lambda: count(100 * SECOND, SECOND // 10))
 
     def __post_init__(self) -> None:
@@ -69,7 +70,8 @@ class Student:
 
     def ready(self) -> None:
         """Wait until the node listens, and is heard."""
-        self.images, self.infos = self.publisher(Image, self.image_topic), self.publisher(CameraInfo, self.info_topic)
+        self.images = self.publisher(self.image_type, self.image_topic)
+        self.infos = self.publisher(CameraInfo, self.info_topic)
         wait_for(lambda: self.peer.node.count_publishers(f"{self.name}/detections"), what="detections")
         time.sleep(0.2)  # the graph knows the writer a moment before it is matched
 
@@ -376,15 +378,28 @@ def test_detections_go_into_the_target_frame_at_the_image_s_stamp(student: Stude
     assert student.works()
 
 
-def test_a_second_camera_in_a_namespace_and_a_late_camera_info(peer: Peer, tmp_path: Path) -> None:
-    remaps = {"__ns": "/left", "image": "/left/image_rect"}
-    with node_process(PUPPET, {}, remaps, tmp_path / "log.txt") as process:
-        left = Student(peer, process, tmp_path / "log.txt", "/left/student_node", "/left/image_rect", "/left/camera_info")
+def test_a_second_camera_with_compressed_images_and_a_late_camera_info(peer: Peer, tmp_path: Path) -> None:
+    topic = "/left/image_rect/compressed"
+    with node_process(PUPPET, {}, {"__ns": "/left", "image": topic}, tmp_path / "log.txt") as process:
+        left = Student(
+            peer, process, tmp_path / "log.txt", "/left/student_node", topic, "/left/camera_info", CompressedImage
+        )
         left.ready()
-        left.send()
+        left.send(compressed(boxes=2))
         assert "no CameraInfo on /left/camera_info yet" in left.dropped("no_camera_info").message
-        assert left.works()
+        left.calibrate()
+        assert len(left.answer(left.send(compressed(boxes=2))).detections) == 2
         assert "by P (rectified image)" in Diagnostics.values(left.diagnostics.next())["calibration"]
+        broken = compressed(boxes=2)
+        broken.data = broken.data[:60]
+        left.send(broken)
+        assert "truncated" in left.dropped("bad_image").message
+
+
+def compressed(boxes: int) -> CompressedImage:
+    """Return a PNG that tells the puppet how many cars to find."""
+    png = encode_compressed(messages.image_array(image(0, boxes=boxes)), "png")
+    return CompressedImage(header=header(0), format="png", data=array.array("B", png))
 
 
 def test_a_reliable_subscription_names_the_best_effort_publisher(peer: Peer, tmp_path: Path) -> None:

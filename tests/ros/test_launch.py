@@ -1,0 +1,72 @@
+"""The launch files, where ROS 2's launch is installed (it is not on PyPI)."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("launch_ros", reason="ROS 2's launch is not in this environment")
+
+from launch.actions import DeclareLaunchArgument, OpaqueFunction
+from launch_ros.actions import Node
+
+from launch import LaunchContext
+from mono3d_kd_core.frames import Rig, SensorFrame
+from mono3d_kd_core.geometry.rigid import T_CAMERA_BODY
+from mono3d_kd_core.io.bag_writer import TOPICS, BagWriter
+from tests.conftest import REPOSITORY
+from tests.ros.harness import CAMERA, SECOND
+
+
+def described(name: str) -> Any:
+    spec = importlib.util.spec_from_file_location(name, REPOSITORY / "launch" / f"{name}.launch.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.generate_launch_description()
+
+
+def nodes(name: str, **arguments: str) -> dict[str, Node]:
+    """Return the nodes that a launch file would start, by executable."""
+    context = LaunchContext()
+    context.launch_configurations.update(arguments)
+    found = []
+    for entity in described(name).entities:
+        if isinstance(entity, DeclareLaunchArgument):
+            entity.execute(context)
+        elif isinstance(entity, OpaqueFunction):
+            found += [action for action in entity.execute(context) or [] if isinstance(action, Node)]
+    return {str(node.node_executable): node for node in found}
+
+
+@pytest.fixture
+def bag(tmp_path: Path) -> Path:
+    import numpy as np
+
+    rig = Rig(CAMERA, T_CAMERA_BODY, "camera", "lidar")
+    picture, points = np.zeros((CAMERA.height, CAMERA.width, 3), np.uint8), np.zeros((1, 4), np.float32)
+    with BagWriter(tmp_path / "bag") as writer:
+        writer.write_frame(SensorFrame("000000", SECOND, picture, points, rig))
+    return tmp_path / "bag"
+
+
+@pytest.mark.parametrize("name", ["detect", "distill"])
+def test_arguments_have_the_words_of_nav2(name: str) -> None:
+    declared = {e.name for e in described(name).entities if isinstance(e, DeclareLaunchArgument)}
+    assert declared >= {"namespace", "use_sim_time", "params_file", "autostart", "log_level", "use_respawn", "bag", "rviz"}
+
+
+def test_a_camera_needs_one_node() -> None:
+    assert list(nodes("detect", model="m", image_topic="/cam/image_rect")) == ["student_node"]
+
+
+def test_a_bag_brings_its_player_and_its_topics(bag: Path) -> None:
+    found = nodes("detect", model="m", bag=str(bag))
+    assert list(found) == ["student_node", "bag_player"]
+    remappings = found["student_node"]._Node__remappings
+    assert ("image", TOPICS.image) in [tuple(side[0].text for side in pair) for pair in remappings]
+    assert list(nodes("distill", teacher="t", bag=str(bag), rviz="true")) == ["teacher_node", "bag_player", "rviz2"]
