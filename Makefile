@@ -7,7 +7,7 @@ export OMP_NUM_THREADS ?= 2
 help:
 	@echo "make setup         make .venv with everything this repository needs"
 	@echo "make demo          replay a drive into the student's node; DRIVE=<KITTI raw drive or bag> for one of yours"
-	@echo "make demo-distill  the whole loop in small: teacher, targets, training, node"
+	@echo "make demo-distill  the whole loop in small: teacher, targets, training, node; DRIVE= and TEACHER=<bundle> of yours"
 	@echo "make test          the fast tests;  make test-all: all of them"
 	@echo "make lint          ruff and mypy"
 	@echo "make clean         remove .venv, demo_output and caches"
@@ -19,7 +19,7 @@ demo: setup
 	$(PYTHON_OF_VENV) -m mono3d_kd_ros.demo $(if $(DRIVE),--drive "$(DRIVE)")
 
 demo-distill: setup
-	$(PYTHON_OF_VENV) -m mono3d_kd_ros.demo_distill
+	$(PYTHON_OF_VENV) -m mono3d_kd_ros.demo_distill --drive "$(DRIVE)" $(if $(TEACHER),--teacher "$(TEACHER)")
 
 test: setup
 	$(PYTHON_OF_VENV) -m pytest -m "not slow"

@@ -90,7 +90,7 @@ def _show(summary: dict[str, object], found: dict[str, int], out: Path, console:
 
 def _options(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m mono3d_kd_ros.demo", description=__doc__.splitlines()[0])
-    parser.add_argument("--drive", type=_path_or_none, help="bag or KITTI raw drive; default: a short simulated drive")
+    parser.add_argument("--drive", type=path_or_none, help="bag or KITTI raw drive; default: a short simulated drive")
     parser.add_argument("--model", type=Path, default=config_dir() / DEFAULT_MODEL, help="the student's bundle")
     parser.add_argument("--out", type=Path, default=Path("demo_output"), help="folder for everything that it makes")
     parser.add_argument("--rate", type=float, default=DEFAULT_RATE, help="speed of the replay, 1 is real time")
@@ -100,7 +100,8 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
     return options
 
 
-def _path_or_none(text: str) -> Path | None:
+def path_or_none(text: str) -> Path | None:
+    """Read a path from the command line; empty means none."""
     # `make demo` passes an empty DRIVE on.
     return Path(text) if text else None
 
