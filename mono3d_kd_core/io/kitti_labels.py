@@ -56,10 +56,13 @@ class KittiLabels:
 
     @classmethod
     def read(cls, path: Path) -> KittiLabels:
-        """Read a label or result file. Raises DataError naming the file and the line."""
-        rows = [line.split() for line in read_text(path).splitlines()]
+        """Read a label or result file; blank lines are passed over. Raises DataError naming the file and the line."""
+        lines = [(number, line.split()) for number, line in enumerate(read_text(path).splitlines(), 1)]
+        rows = [row for _, row in lines if row]
         numbers: list[list[float]] = []
-        for number, row in enumerate(rows, 1):
+        for number, row in lines:
+            if not row:
+                continue
             if len(row) not in (15, 16) or len(row) != len(rows[0]):
                 expected = len(rows[0]) if len(rows[0]) in (15, 16) else "15, or 16 with a score"
                 raise DataError(f"{path}:{number}: {len(row)} columns, expected {expected}")

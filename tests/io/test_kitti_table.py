@@ -34,6 +34,14 @@ def test_rows_of_all_frames_follow_each_other(tmp_path: Path) -> None:
     np.testing.assert_array_equal(table[2].location, KittiLabels.read(tmp_path / "000010.txt").location)
 
 
+def test_blank_lines_are_no_rows(tmp_path: Path) -> None:
+    write(tmp_path, _000000="\n", _000001=f"\n{CAR} 0.5\n\n{CAR} 0.25\n\n", _000002=f"{CAR} 0.5\n\n{CAR}\n")
+    table = LabelTable.read(tmp_path, ["000000", "000001"], scored=True)
+    assert table.start.tolist() == [0, 0, 2]
+    with pytest.raises(DataError, match=r"000002\.txt:3: 15 columns, expected 16"):
+        LabelTable.read(tmp_path, ["000002"], scored=True)
+
+
 def test_only_files_named_by_numbers_are_frames(tmp_path: Path) -> None:
     write(tmp_path, _000003="", _stats_car="0.1 0.2", _readme="hello")
     (tmp_path / "000004.json").write_text("{}")
