@@ -69,14 +69,20 @@ class TargetStore:
         except OSError as error:
             raise DataError(f"{self.root}: cannot be made: {error.strerror or error}") from error
         try:
+            self._prepare(new)
+        except BaseException:
+            self.close()
+            raise
+
+    def _prepare(self, new: bool) -> None:
+        assert self._folder is not None
+        try:
             fcntl.flock(self._folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
-            self.close()
             raise DataError(f"{self.root}: another process is writing to this store; wait for it, or stop it") from None
         for left in self.root.rglob(".*.tmp"):  # of a run that was killed
             left.unlink()
         if new and any(self.root.iterdir()):
-            self.close()
             raise DataError(f"{self.root}: holds something else than a target store; choose another folder")
         if new:
             write_settings(self.root / PROVENANCE, self.provenance, "What made these targets.")
@@ -95,9 +101,11 @@ class TargetStore:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._folder is not None and (kind is None or issubclass(kind, KeyboardInterrupt)):
-            self.write_index()
-        self.close()
+        try:
+            if self._folder is not None and (kind is None or issubclass(kind, KeyboardInterrupt)):
+                self.write_index()
+        finally:
+            self.close()
 
     @property
     def ids(self) -> Sequence[str]:
