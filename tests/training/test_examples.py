@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 
 from mono3d_kd_core.errors import DataError
 from mono3d_kd_core.geometry.camera import CameraModel
@@ -15,6 +16,7 @@ from mono3d_kd_core.training.cache import CachedExamples
 from mono3d_kd_core.training.data import EpochSampler, TrainingSet
 from mono3d_kd_core.training.examples import Examples, annotate, open_labelled
 from mono3d_kd_core.training.recipe import AugmentConfig, DataConfig
+from tests.training.conftest import write_world
 
 ROWS = """\
 Car 0.00 0 1.0 100 50 200 120 1.5 1.6 3.9 1 1.6 20 1.1{0}
@@ -49,6 +51,21 @@ def test_low_scores_are_doubtful_and_high_ones_weigh_more(tmp_path: Path) -> Non
     assert 100 in low.ignore[:, 0]
     assert annotate(rows(tmp_path, " 8.0"), CAMERA, SAME, ["Car"], config).weight.tolist() == [0.4]
     assert annotate(rows(tmp_path, " 80.0"), CAMERA, SAME, ["Car"], config).weight.tolist() == [1.0]
+
+
+def test_a_store_of_point_gnn_is_trusted_from_score_5_unless_the_recipe_says_otherwise(tmp_path: Path) -> None:
+    store = write_world(tmp_path / "store", 6, scored=True)
+    settings = {"architecture": "point_gnn", "teacher": "0" * 64, "classes": ["Car"]}
+    (store / "provenance.yaml").write_text(yaml.safe_dump(settings))
+    source = open_labelled(store)
+    scores = np.concatenate([source.labels(i).score for i in range(6) if i != 1])  # frame 1 is empty
+
+    def learned(config: DataConfig) -> int:
+        return sum(len(e.annotation.boxes) for e in Examples([source], ["Car"], (64, 192), config))
+
+    assert 0 < (scores >= 5).sum() < len(scores)
+    assert learned(DataConfig(max_truncation=1)) == (scores >= 5).sum()
+    assert learned(DataConfig(max_truncation=1, min_score=0)) == len(scores)
 
 
 def test_small_boxes_are_doubtful_in_the_networks_pixels(tmp_path: Path) -> None:
