@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import sys
 import threading
+import time
 import traceback
 from collections.abc import Callable
 from typing import Protocol
@@ -32,14 +33,19 @@ class Runnable(Protocol):
 def run(make_node: Callable[[], Runnable], arguments: list[str] | None = None) -> int:
     """Run a node until SIGINT, SIGTERM or its own end; return the exit code, 2 for a mistake of the user's.
 
-    A second signal ends the process at once, also when the node is busy.
+    A second signal ends the process at once, also when the node is busy. What follows the first within a second is the
+    same wish: the terminal tells the whole group of processes, and `ros2 launch` tells its own once more.
     """
     finished = threading.Event()
+    asked_at = 0.0
 
     def on_signal(number: int, frame: object) -> None:
-        if finished.is_set():
+        nonlocal asked_at
+        if not asked_at:
+            asked_at = time.monotonic()
+            finished.set()
+        elif time.monotonic() - asked_at > 1:
             sys.exit(128 + number)
-        finished.set()
 
     # Own handlers: rclpy's shut the context down at once, and a frame in work could no longer be published.
     rclpy.init(args=arguments, signal_handler_options=SignalHandlerOptions.NO)

@@ -107,7 +107,10 @@ class FrameStatistics:
     def in_work(self) -> int:
         """How many frames have come and are neither answered nor dropped yet."""
         with self._lock:
-            return self._received - self._published - sum(self._dropped.values())
+            return self._in_work()
+
+    def _in_work(self) -> int:
+        return self._received - self._published - sum(self._dropped.values())
 
     def snapshot(self) -> Snapshot:
         """Return the counts of now."""
@@ -116,6 +119,8 @@ class FrameStatistics:
             _forget(self._outputs, now)
             _forget(self._drops, now)
             _forget(self._losses, now)
+            if not self._outputs and self._in_work() == 0:
+                self._late_since = None  # nobody waits for a frame any more
             while self._arrivals and self._arrivals[0] < now - WINDOW_S:
                 self._arrivals.popleft()
             return Snapshot(

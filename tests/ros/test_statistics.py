@@ -58,6 +58,17 @@ def test_frames_are_late_until_one_is_not(clock: list[float]) -> None:
     assert frames.snapshot().late_s == 0
 
 
+def test_nothing_is_late_when_nobody_listens(clock: list[float]) -> None:
+    frames = FrameStatistics(late_after=0.5)
+    frames.receive()
+    frames.publish(0.1, 0.6)
+    clock[0] += 10
+    frames.receive()
+    assert frames.snapshot().late_s == pytest.approx(10)  # one is in work, and has been for long
+    frames.drop("nobody_listens")
+    assert frames.snapshot().late_s == 0
+
+
 def test_no_durations_have_no_percentiles() -> None:
     assert math.isnan(FrameStatistics().snapshot().processing.p50)
 
