@@ -30,7 +30,7 @@ CAMERA = CameraModel.pinhole(WIDTH, HEIGHT, 60.0, 60.0, 31.5, 23.5)
 SECOND = 1_000_000_000
 
 
-def wait_for(condition: Callable[[], Any], timeout: float = 15.0, what: str = "") -> Any:
+def wait_for(condition: Callable[[], Any], timeout: float = 60.0, what: str = "") -> Any:
     """Wait until `condition` is truthy and return it; fail the test after `timeout` seconds."""
     end = time.monotonic() + timeout
     while time.monotonic() < end:
@@ -42,7 +42,7 @@ def wait_for(condition: Callable[[], Any], timeout: float = 15.0, what: str = ""
 
 @contextmanager
 def node_process(module: str, parameters: Mapping[str, object], remaps: Mapping[str, str], log: Path) -> Iterator[Any]:
-    """Run `python -m module` as a node; end it with SIGINT, and kill it if it does not obey within ten seconds."""
+    """Run `python -m module` as a node; end it with SIGINT, and kill it if it does not obey within half a minute."""
     arguments = ["--ros-args"]
     for name, value in parameters.items():
         arguments += ["-p", f"{name}:={value}"]
@@ -61,7 +61,7 @@ def node_process(module: str, parameters: Mapping[str, object], remaps: Mapping[
             if process.poll() is None:
                 process.send_signal(signal.SIGINT)
                 try:
-                    process.wait(10)
+                    process.wait(30)
                 except subprocess.TimeoutExpired:
                     process.kill()
                     process.wait()
@@ -107,7 +107,7 @@ class Peer:
         wait_for(lambda: publisher.get_subscription_count() >= matched, what=f"a subscriber of {topic}")
         return publisher
 
-    def call(self, kind: type, service: str, request: Any, timeout: float = 15.0) -> Any:
+    def call(self, kind: type, service: str, request: Any, timeout: float = 60.0) -> Any:
         """Call a service and return its response."""
         client = self.node.create_client(kind, service)
         wait_for(client.service_is_ready, timeout, f"the service {service}")
@@ -128,7 +128,7 @@ class Diagnostics:
         """Return the node's statuses so far."""
         return [status for array in list(self._heard) for status in array.status if status.name == self._name]
 
-    def next(self, accept: Callable[[Any], bool] = lambda status: True, timeout: float = 10.0) -> Any:
+    def next(self, accept: Callable[[Any], bool] = lambda status: True, timeout: float = 60.0) -> Any:
         """Wait for a status after this moment that is accepted."""
         seen = len(self.all())
         return wait_for(
