@@ -24,10 +24,18 @@ def command(
     Example: mono3d-kd evaluate --labels kitti/training --detections runs/a/detections --split val.txt --json ap.json
     """
     from mono3d_kd_core.evaluation.details import LEGEND, detail_kitti, details_report
-    from mono3d_kd_core.evaluation.inputs import choose_frames, detection_folder, read_latency, read_tables, write_json
+    from mono3d_kd_core.evaluation.inputs import (
+        choose_frames,
+        detection_folder,
+        label_folder,
+        read_latency,
+        read_tables,
+        write_json,
+    )
     from mono3d_kd_core.evaluation.kitti_ap import evaluate_kitti
     from mono3d_kd_core.evaluation.report import ap_report
     from mono3d_kd_core.io.depth_std import read_depth_std
+    from mono3d_kd_core.io.kitti_table import frame_ids
 
     folder = detection_folder(detections)
     truth, found = read_tables(labels, detections, choose_frames(folder, split))
@@ -35,6 +43,9 @@ def command(
     hidden = detail_kitti(truth, found, read_depth_std(folder, found), min_score)
     times = read_latency(latency) if latency else None
     print(ap_report(result), details_report(hidden), LEGEND, sep="\n\n")
+    unused = 0 if split else len(set(frame_ids(label_folder(labels))) - set(found.ids))
+    if unused:
+        print(f"\n{unused} labelled frames have no result file and were left out; --split names the frames that count.")
     content = {"classes": {name: each.as_json() for name, each in hidden.items()}}
     if times:
         print(f"\nLatency: median {times.p50:.1f} ms, 95 % below {times.p95:.1f} ms, worst {times.worst:.1f} ms")

@@ -66,12 +66,16 @@ class NuscenesResult:
         return float((5 * self.mean_ap + sum(max(0.0, 1 - error) for error in self.errors.values())) / 8)
 
     def as_json(self) -> dict[str, Any]:
-        """Return {"mAP", "NDS", "mATE", "mASE", "mAOE", "classes": {class: {"AP": {"0.5": ...}, "ATE": ...}}}."""
+        """Return {"mAP", "NDS", "mATE", "mASE", "mAOE", "classes": {class: {"AP": {"0.5": ...}, "ATE": ...}}}.
+
+        Means are null where there is no class.
+        """
         classes = {
             name: {"AP": {f"{distance:g}": ap for distance, ap in each.ap.items()}, **each.errors}
             for name, each in self.classes.items()
         }
-        return {"mAP": self.mean_ap, "NDS": self.nds, **self.errors, "classes": classes}
+        means = {"mAP": self.mean_ap, "NDS": self.nds, **self.errors}
+        return {**{name: None if np.isnan(value) else value for name, value in means.items()}, "classes": classes}
 
 
 def evaluate_nuscenes(

@@ -78,6 +78,28 @@ def test_only_the_frames_of_a_split_count(folders: tuple[Path, Path], tmp_path: 
     assert figures["Car"]["2d@0.7"]["precision"][0] == [100] * 25 + [0] * 16
 
 
+def test_labelled_frames_without_a_result_are_mentioned(folders: tuple[Path, Path]) -> None:
+    labels, found = folders
+    for k in range(3):
+        (found / f"{k:06d}.txt").unlink()
+    done = run("--labels", labels, "--detections", found)
+    assert done.returncode == 0, done.stderr
+    assert "3 labelled frames have no result file" in done.stdout
+
+
+def test_nothing_found_anywhere(folders: tuple[Path, Path], tmp_path: Path) -> None:
+    labels, found = folders
+    for path in found.glob("*.txt"):
+        path.write_text("")
+    done = run(
+        "--labels", labels, "--detections", found, "--nuscenes", "--json", tmp_path / "ap.json", "--details",
+        tmp_path / "details.json", "--plots", tmp_path / "plots",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert json.loads((tmp_path / "ap.json").read_text())["Car"]["aos@0.7"]["R40"] == [0, 0, 0]
+    assert json.loads((tmp_path / "details.json").read_text())["classes"]["Car"]["score"] is None
+
+
 def test_mistakes_end_with_a_message_and_code_2(folders: tuple[Path, Path], tmp_path: Path) -> None:
     labels, found = folders
     missing = tmp_path / "missing.txt"

@@ -84,6 +84,7 @@ def test_nothing_found_and_nothing_there() -> None:
     assert result.errors == {"mATE": 1, "mASE": 1, "mAOE": 1}
     assert evaluate_nuscenes([boxes()], [boxes((10, 0, 1))], ["car"]).mean_ap == 0
     assert np.isnan(evaluate_nuscenes([boxes()], [boxes()]).nds)
+    assert evaluate_nuscenes([boxes()], [boxes()]).as_json()["NDS"] is None
 
 
 def test_the_report_names_the_scores() -> None:
