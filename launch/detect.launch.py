@@ -4,11 +4,13 @@ ros2 launch mono3d_kd detect.launch.py model:=BUNDLE image_topic:=/camera/image_
 ros2 launch mono3d_kd detect.launch.py model:=BUNDLE bag:=DRIVE rviz:=true
 """
 
+from launch import LaunchContext, LaunchDescription, LaunchDescriptionEntity
 from launch.actions import OpaqueFunction
 
-from launch import LaunchContext, LaunchDescription, LaunchDescriptionEntity
 from mono3d_kd_core.resources import resource
 from mono3d_kd_ros import launching
+
+PARAMETERS = str(resource("config/student.yaml"))
 
 
 def actions(context: LaunchContext) -> list[LaunchDescriptionEntity]:
@@ -18,7 +20,7 @@ def actions(context: LaunchContext) -> list[LaunchDescriptionEntity]:
     student = launching.node(
         arguments, "student_node",
         {
-            "model": arguments.text("model"), "target_frame": arguments.text("target_frame"),
+            "model": model(arguments), "target_frame": arguments.text("target_frame"),
             "autostart": arguments.flag("autostart"), "use_sim_time": arguments.flag("use_sim_time"),
         },
         {"image": topics.image, "camera_info": topics.camera_info or "camera_info"},
@@ -30,11 +32,19 @@ def actions(context: LaunchContext) -> list[LaunchDescriptionEntity]:
     ]  # fmt: skip
 
 
+def model(arguments: launching.Arguments) -> str:
+    """Return the bundle that was asked for; the demo's for a bag, if nobody says another in parameters of their own."""
+    asked, own_parameters = arguments.text("model"), arguments.text("params_file") != PARAMETERS
+    if asked or own_parameters or not arguments.text("bag"):
+        return asked
+    return str(resource("config/models/keypoint_sim"))
+
+
 def generate_launch_description() -> LaunchDescription:
     """Describe the launch."""
     arguments = {
-        "params_file": (str(resource("config/student.yaml")), "Parameters of the student's node."),
-        "model": ("", "The student's bundle; empty: the one of params_file."),
+        "params_file": (PARAMETERS, "Parameters of the student's node."),
+        "model": ("", "The student's bundle; empty: the one of params_file, or for a bag the demo's."),
         "target_frame": ("", "Frame of the detections, by tf; empty: that of the images."),
     }
     return LaunchDescription([*launching.declare(arguments), OpaqueFunction(function=actions)])

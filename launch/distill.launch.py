@@ -4,9 +4,9 @@ ros2 launch mono3d_kd distill.launch.py teacher:=BUNDLE bag:=DRIVE out:=TARGETS
 ros2 launch mono3d_kd distill.launch.py teacher:=BUNDLE out:=TARGETS image_topic:=A camera_info_topic:=B points_topic:=C
 """
 
+from launch import LaunchContext, LaunchDescription, LaunchDescriptionEntity
 from launch.actions import OpaqueFunction
 
-from launch import LaunchContext, LaunchDescription, LaunchDescriptionEntity
 from mono3d_kd_core.resources import resource
 from mono3d_kd_ros import launching
 

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from launch import LaunchContext
 from launch.actions import DeclareLaunchArgument, SetEnvironmentVariable, Shutdown
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 
-from launch import LaunchContext
 from mono3d_kd_core.io.bag_file import BagFile
 from mono3d_kd_core.io.rig import RigFile, Topics
 from mono3d_kd_core.resources import resource

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib.util
+import shutil
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -10,15 +12,16 @@ import pytest
 
 pytest.importorskip("launch_ros", reason="ROS 2's launch is not in this environment")
 
+from launch import LaunchContext
 from launch.actions import DeclareLaunchArgument, OpaqueFunction
 from launch_ros.actions import Node
+from vision_msgs.msg import Detection3DArray
 
-from launch import LaunchContext
 from mono3d_kd_core.frames import Rig, SensorFrame
 from mono3d_kd_core.geometry.rigid import T_CAMERA_BODY
 from mono3d_kd_core.io.bag_writer import TOPICS, BagWriter
 from tests.conftest import REPOSITORY
-from tests.ros.harness import CAMERA, SECOND
+from tests.ros.harness import CAMERA, SECOND, Peer, wait_for
 
 
 def described(name: str) -> Any:
@@ -70,3 +73,38 @@ def test_a_bag_brings_its_player_and_its_topics(bag: Path) -> None:
     remappings = found["student_node"]._Node__remappings
     assert ("image", TOPICS.image) in [tuple(side[0].text for side in pair) for pair in remappings]
     assert list(nodes("distill", teacher="t", bag=str(bag), rviz="true")) == ["teacher_node", "bag_player", "rviz2"]
+
+
+def test_a_bag_is_detected_in_with_the_demo_s_model_if_none_is_given(bag: Path, tmp_path: Path) -> None:
+    def model(**arguments: str) -> object:
+        (given,) = [p for p in nodes("detect", **arguments)["student_node"]._Node__parameters if isinstance(p, dict)]
+        return {str(key[0].text): value for key, value in given.items()}.get("model")
+
+    assert "keypoint_sim" in str(evaluated(model(bag=str(bag))))
+    assert evaluated(model(bag=str(bag), model="mine")) == "mine"
+    assert model() is None
+    assert model(bag=str(bag), params_file=str(tmp_path / "own.yaml")) is None
+
+
+def evaluated(value: Any) -> str:
+    """Return the text of launch's normalised parameter value."""
+    return "".join(part.text for part in value) if isinstance(value, tuple) else str(value)
+
+
+@pytest.mark.slow
+@pytest.mark.ros
+def test_ros2_launch_replays_a_bag_into_the_node_and_ends_with_it(bag: Path, peer: Peer, tmp_path: Path) -> None:
+    if shutil.which("ros2") is None:
+        pytest.skip("there is no ros2 command")
+    if subprocess.run(["ros2", "pkg", "prefix", "mono3d_kd"], capture_output=True).returncode:
+        pytest.skip("this package is not installed into a sourced workspace: colcon build")
+    found = peer.listen(Detection3DArray, "/student_node/detections")
+    command = ["ros2", "launch", "mono3d_kd", "detect.launch.py", f"bag:={bag}"]
+    with open(tmp_path / "log.txt", "w") as log:
+        code = subprocess.run(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL, timeout=110).returncode
+    text = (tmp_path / "log.txt").read_text()
+    assert code == 0, text
+    assert "[student_node-1]: process has finished cleanly" in text
+    wait_for(lambda: found)
+    assert [array.header.stamp.sec for array in found] == [1]
+    assert found[0].header.frame_id == "camera"
