@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import logging
 import os
 import warnings
 from pathlib import Path
@@ -41,7 +42,8 @@ def export_onnx(path: str | Path) -> Path:
     if not isinstance(student, KeypointStudent):
         raise ModelError(f"{path}: ONNX export knows the keypoint student, this is a {bundle.card.architecture}")
     images = torch.zeros(1, 3, *student.input_size, dtype=torch.uint8)
-    # The exporter talks to stdout and warns of its own future; neither helps a user.
+    # The exporter talks to stdout, warns of its own future and misses torchvision; none of it helps a user.
+    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
         warnings.simplefilter("ignore")
         program = torch.onnx.export(
