@@ -34,7 +34,9 @@ def polygons(boxes: Matrix) -> np.ndarray:
     """Return the footprints as shapely polygons."""
     c, s = np.cos(boxes[:, 4:]), np.sin(boxes[:, 4:])
     along, across = boxes[:, 2:3] * np.array([0.5, 0.5, -0.5, -0.5]), boxes[:, 3:4] * np.array([0.5, -0.5, -0.5, 0.5])
-    return shapely.polygons(np.stack([boxes[:, :1] + c * along - s * across, boxes[:, 1:2] + s * along + c * across], -1))
+    return shapely.polygons(
+        np.stack([boxes[:, :1] + c * along - s * across, boxes[:, 1:2] + s * along + c * across], -1)
+    )
 
 
 def shapely_iou(a: Matrix, b: Matrix) -> Matrix:

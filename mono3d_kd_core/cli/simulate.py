@@ -38,17 +38,15 @@ def command(
 
     Example: mono3d-kd simulate --dataset sim-mini --out data/sim-mini
     """
-    from mono3d_kd_core.simulation.datasets import DATA_SETS, write_image_sets
+    from mono3d_kd_core.simulation.datasets import DATA_SETS
     from mono3d_kd_core.simulation.record import Recording
     from mono3d_kd_core.simulation.rig import KITTI, SimulatedRig
 
     if dataset:
         if dataset not in DATA_SETS:
             raise DataError(f'--dataset "{dataset}": known are {", ".join(DATA_SETS)}')
-        recordings = DATA_SETS[dataset].recordings()
-        for folder, recording in recordings.items():
+        for folder, recording in DATA_SETS[dataset].recordings().items():
             _record(recording, out / folder, workers)
-        write_image_sets(out, recordings)
         return
     sensors = SimulatedRig.read(rig) if rig else KITTI
     if size:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
-from mono3d_kd_core.io.files import write_atomically
 from mono3d_kd_core.simulation.record import Recording
 from mono3d_kd_core.simulation.rig import KITTI
 
@@ -39,10 +37,3 @@ DATA_SETS: dict[str, DataSet] = {
     "sim-full": DataSet(20_000, 2_000, 1242, 375, 2, False),
 }
 """For tests, for two cores, and for experiments at KITTI's size."""
-
-
-def write_image_sets(root: Path, recordings: dict[str, Recording]) -> None:
-    """Write ImageSets/train.txt and val.txt, which name the frames of both folders."""
-    for split, recording in zip(("train", "val"), recordings.values()):
-        lines = "".join(f"{i:06d}\n" for i in range(recording.frames))
-        write_atomically(root / "ImageSets" / f"{split}.txt", lines.encode())

@@ -63,7 +63,7 @@ SURFACES: dict[Material, Surface] = {
     Material.ROOF: Surface(reflectance=0.30),
     Material.FOLIAGE: Surface(gloss=0.06, exponent=6, reflectance=0.45, lost=0.05),
     Material.BARK: Surface(reflectance=0.32),
-    Material.PAINT: Surface(mirror=0.07, gloss=0.9, exponent=70, lost=0.03),
+    Material.PAINT: Surface(mirror=0.07, gloss=0.9, exponent=70, lost=0.10),
     Material.GLASS: Surface(mirror=0.16, gloss=1.2, exponent=120, reflectance=0.08, lost=0.75),
     Material.RUBBER: Surface(gloss=0.05, exponent=8, reflectance=0.06, lost=0.05),
     Material.METAL: Surface(mirror=0.20, gloss=0.6, exponent=30, reflectance=0.45, lost=0.02),

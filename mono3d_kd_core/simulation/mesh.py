@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from mono3d_kd_core.simulation.materials import Material
 
 Floats = NDArray[np.float32]
+COLUMNS = ("corners", "normals", "uvw", "colour", "material", "variant")
 
 
 @dataclass(frozen=True)
@@ -53,11 +54,14 @@ class Mesh:
         """Concatenate meshes."""
         if not meshes:
             return cls.empty()
-        names = ("corners", "normals", "uvw", "colour", "material", "variant")
-        return cls(**{name: np.concatenate([getattr(m, name) for m in meshes]) for name in names})
+        return cls(**{name: np.concatenate([getattr(m, name) for m in meshes]) for name in COLUMNS})
 
     def __len__(self) -> int:
         return len(self.corners)
+
+    def __getitem__(self, rows: NDArray[np.generic]) -> Mesh:
+        """Select triangles by boolean mask or index array."""
+        return Mesh(**{name: getattr(self, name)[rows] for name in COLUMNS})
 
     def transformed(self, rotation: ArrayLike, translation: ArrayLike) -> Mesh:
         """Rotate by a (3,3) rotation and shift by (3,) metres."""

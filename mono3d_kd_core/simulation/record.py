@@ -18,6 +18,8 @@ from mono3d_kd_core.simulation.rig import SimulatedRig
 from mono3d_kd_core.simulation.world import Split
 
 Result = TypeVar("Result")
+VERSION = 1
+"""Goes up when the same seed draws other bytes, so that a folder is never finished by another simulator."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +48,8 @@ class Recording:
     def settings(self) -> dict[str, Any]:
         """Return all that decides about the bytes of frame 0, 1, ..., for the record."""
         return {
-            "seed": self.seed, "split": self.split, "rig": self.rig.model_dump(mode="json"), "block": self.block,
+            "version": VERSION, "seed": self.seed, "split": self.split,
+            "rig": self.rig.model_dump(mode="json"), "block": self.block,
             "jpeg": self.jpeg, "dense": self.dense, "drive_of": self.frames if self.drive else None,
         }  # fmt: skip
 

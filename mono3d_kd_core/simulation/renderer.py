@@ -12,15 +12,12 @@ from mono3d_kd_core.geometry.rigid import T_CAMERA_BODY, Matrix, inverse
 from mono3d_kd_core.simulation import lidar, raster
 from mono3d_kd_core.simulation.blur import smear, twist
 from mono3d_kd_core.simulation.labels import Truth, silhouette, upright_boxes
-from mono3d_kd_core.simulation.mesh import Mesh
 from mono3d_kd_core.simulation.rig import Sensors
+from mono3d_kd_core.simulation.scene import Scene
 from mono3d_kd_core.simulation.sensor import develop
 from mono3d_kd_core.simulation.shading import shade
 from mono3d_kd_core.simulation.shadow import HeightMap
-from mono3d_kd_core.simulation.world import Placed, World
-
-FAR = 110.0
-"""Metres within which actors are drawn."""
+from mono3d_kd_core.simulation.world import World
 
 
 @dataclass(frozen=True)
@@ -54,7 +51,7 @@ class Renderer:
     def shoot(self, world: World, t: float, id_: str, stamp: int, rng: np.random.Generator) -> Shot:
         """Return what the sensors record of a world at t seconds."""
         T_world_base = world.ego(t)
-        scene = _Scene.at(world, t, T_world_base)
+        scene = Scene.at(world, t, T_world_base)
         camera = self._photograph(scene, world, t, T_world_base, rng)
         T_body_world = inverse(self.sensors.T_base_camera @ T_CAMERA_BODY) @ inverse(T_world_base)
         sweep = self._sweep(world, t, scene, rng)
@@ -70,7 +67,7 @@ class Renderer:
         )  # fmt: skip
 
     def _photograph(
-        self, scene: _Scene, world: World, t: float, T_world_base: Matrix, rng: np.random.Generator
+        self, scene: Scene, world: World, t: float, T_world_base: Matrix, rng: np.random.Generator
     ) -> _Photograph:
         light = world.light
         T_camera_base = inverse(self.sensors.T_base_camera).astype(np.float32)
@@ -84,7 +81,7 @@ class Renderer:
             mesh, corners, self._lens.slopes, depth, face, self.sensors.T_base_camera, local, sun, sky, self._block
         )
         if self.sensors.exposure_seconds > 0:
-            radiance = self._smeared(radiance, depth, scene.owner[face] * (face >= 0) - (face < 0), scene, world, t)
+            radiance = self._smeared(radiance, depth, np.where(face >= 0, scene.owner[face], -1), scene, world, t)
         image = develop(radiance, light.exposure, self.sensors.noise, self.sensors.jpeg_quality, rng)
         return _Photograph(image, depth, face, corners)
 
@@ -93,7 +90,7 @@ class Renderer:
         radiance: NDArray[np.float32],
         depth: NDArray[np.float32],
         owner: NDArray[np.int32],
-        scene: _Scene,
+        scene: Scene,
         world: World,
         t: float,
     ) -> NDArray[np.float32]:
@@ -104,11 +101,11 @@ class Renderer:
         velocity = np.array([p.velocity for p in scene.placed]).reshape(-1, 3) @ T_camera_world[:3, :3].T
         pick = (slice(b // 2, None, b), slice(b // 2, None, b))
         return smear(
-            radiance, depth[pick], self._lens.slopes[pick], owner[pick].astype(np.int32), velocity,
+            radiance, depth[pick], self._lens.slopes[pick], owner[pick], velocity,
             twist(before, after, step), float(self.sensors.rig.camera.intrinsics[0, 0]), self.sensors.exposure_seconds,
         )  # fmt: skip
 
-    def _sweep(self, world: World, t: float, scene: _Scene, rng: np.random.Generator) -> lidar.Sweep | None:
+    def _sweep(self, world: World, t: float, scene: Scene, rng: np.random.Generator) -> lidar.Sweep | None:
         beams = self.sensors.beams
         if beams is None:
             return None
@@ -124,7 +121,7 @@ class Renderer:
         )  # fmt: skip
 
     def _truth(
-        self, scene: _Scene, camera: _Photograph, owner: NDArray[np.int32], T_body_world: Matrix
+        self, scene: Scene, camera: _Photograph, owner: NDArray[np.int32], T_body_world: Matrix
     ) -> tuple[Truth, NDArray[np.int32]]:
         """Return the truth, and for each object of the scene its row, -1 when it has none (and for index -1)."""
         model = self.sensors.rig.camera
@@ -173,71 +170,6 @@ class _Photograph:
     depth: NDArray[np.float32]
     face: NDArray[np.int32]
     corners: NDArray[np.float32]
-
-
-@dataclass(frozen=True)
-class _Scene:
-    """All triangles at a moment, in the base frame; owner (F,) is the row of `placed` or -1, group (F,) the LiDAR's."""
-
-    mesh: Mesh
-    placed: list[Placed]
-    spans: list[slice]
-    owner: NDArray[np.int32]
-    group: NDArray[np.int32]
-
-    @classmethod
-    def at(cls, world: World, t: float, T_world_base: Matrix) -> _Scene:
-        T_base_world = inverse(T_world_base)
-        still = world.scenery
-        middle = still.corners[:, 0] @ T_base_world[:2, :3].T.astype(np.float32) + T_base_world[:2, 3].astype(
-            np.float32
-        )
-        still = _selected(still, (np.abs(middle).max(1) < 170) & (middle[:, 0] > -100))
-        still = Mesh.join([world.surroundings(t), still])
-        parts = [still.transformed(T_base_world[:3, :3], T_base_world[:3, 3])]
-        placed: list[Placed] = []
-        spans: list[slice] = []
-        owners = [np.full(len(still), -1, np.int32)]
-        start = len(still)
-        for actor in world.actors(t, FAR):
-            T = T_base_world @ actor.pose
-            if np.hypot(T[0, 3], T[1, 3]) > FAR or T[0, 3] < -80:
-                continue
-            mesh = actor.actor.mesh(actor.phase).transformed(T[:3, :3], T[:3, 3])
-            owners.append(np.full(len(mesh), len(placed), np.int32))
-            placed.append(actor)
-            spans.append(slice(start, start + len(mesh)))
-            start += len(mesh)
-            parts.append(mesh)
-        owner = np.concatenate(owners)
-        return cls(Mesh.join(parts), placed, spans, owner, owner + 1)
-
-    def poses(self, world: World, t: float, times: NDArray[np.float64], T_lidar_base: Matrix) -> Matrix:
-        """Return (groups, times, 3, 4): maps from the base frame of the image's time into the LiDAR's.
-
-        Group 0 stands still; group i + 1 is the i-th placed actor, which moves on.
-        """
-        if len(times) == 1 and times[0] == t:
-            return np.broadcast_to(T_lidar_base[:3], (len(self.placed) + 1, 1, 3, 4)).copy()
-        # Within a sweep motion is as good as linear between a few instants.
-        knots = np.linspace(times[0], times[-1], 5) if len(times) > 1 else times
-        T_world_base = world.ego(t)
-        lidar = [T_lidar_base @ inverse(world.ego(float(s))) for s in knots]
-        exact = np.empty((len(self.placed) + 1, len(knots), 3, 4))
-        exact[0] = [(T @ T_world_base)[:3] for T in lidar]
-        for i, placed in enumerate(self.placed, 1):
-            moved = [world.pose(placed.identity, float(s)) @ inverse(placed.pose) for s in knots]
-            exact[i] = [(T @ m @ T_world_base)[:3] for T, m in zip(lidar, moved)]
-        if len(knots) == len(times):
-            return exact
-        after = np.clip(np.searchsorted(knots, times), 1, len(knots) - 1)
-        share = ((times - knots[after - 1]) / (knots[after] - knots[after - 1]))[:, None, None]
-        return np.asarray(exact[:, after - 1] * (1 - share) + exact[:, after] * share)
-
-
-def _selected(mesh: Mesh, keep: NDArray[np.bool_]) -> Mesh:
-    names = ("corners", "normals", "uvw", "colour", "material", "variant")
-    return Mesh(**{name: getattr(mesh, name)[keep] for name in names})
 
 
 def _area(boxes: Matrix) -> Matrix:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -47,7 +49,7 @@ def tube(
     following = np.roll(np.arange(sides), -1)
     mantle = quads(np.stack([low, low[following], high[following], high], 1), colour, material)
     normals = np.stack([ring, ring[following], ring[following], ring], 1)
-    object.__setattr__(mantle, "normals", _split(normals).astype(np.float32))
+    mantle = replace(mantle, normals=_split(normals).astype(np.float32))
     if not capped:
         return mantle
     caps = np.concatenate(

@@ -169,7 +169,7 @@ def draw_street(kind: str, rng: np.random.Generator, start: float = -60.0, end: 
     crossings = _draw_crossings(kind, rng, start, end)
     lane = float(rng.uniform(2.9, 3.5) if kind in ("avenue", "country", "parkway", "urban") else rng.uniform(2.5, 3.1))
     sides = [_draw_side(kind, lane, rng) for _ in range(2)]
-    return Street(kind, axis, sides[0], sides[1], crossings, float(rng.uniform(0.01, 0.03)))
+    return Street(kind, axis, sides[0], sides[1], crossings, float(rng.uniform(0.004, 0.018)))
 
 
 def _draw_crossings(kind: str, rng: np.random.Generator, start: float, end: float) -> tuple[Crossing, ...]:
@@ -199,10 +199,10 @@ def _draw_side(kind: str, lane: float, rng: np.random.Generator) -> Side:
         return Side(1, lane, 0.0, float(u(0.5, 2.5)), float(u(2, 6)), float(u(0.0, 0.05)), float(rng.normal(0, 0.08)))
     if kind == "urban":
         return Side(
-            int(rng.integers(1, 3)), lane, parking, float(u(2.5, 5)), float(u(0.0, 1.0)), float(u(0.10, 0.22)), 0.0
+            int(rng.integers(1, 3)), lane, parking, float(u(2.5, 5)), float(u(0.0, 1.0)), float(u(0.14, 0.27)), 0.0
         )
     if kind == "avenue":
         return Side(2, lane, parking, float(u(2.5, 4)), float(u(2, 6)), float(u(0.08, 0.16)), bank)
     if kind == "terrace":
         return Side(1, lane, parking, float(u(1.8, 2.6)), float(u(0.5, 2.5)), float(u(0.08, 0.20)), 0.0)
-    return Side(1, lane, parking, float(u(1.5, 2.8)), float(u(1.5, 6)), float(u(0.06, 0.20)), bank)
+    return Side(1, lane, parking, float(u(1.5, 2.8)), float(u(1.5, 6)), float(u(0.08, 0.24)), bank)

@@ -200,11 +200,11 @@ def _walkers(street: Street, sign: int, seconds: float, rng: np.random.Generator
         role = rng.random()
         for k in range(company):
             place, out = float(s) + float(rng.normal(0, 0.4)), sign * (base + 0.65 * k)
-            if role < 0.72:
+            if role < 0.60:
                 heading = (0.0 if forth else np.pi) + float(rng.normal(0, 0.15))
                 way = steady(place, out, heading, 1.0 if forth else -1.0, 0.0, speed)
                 found.append(Mover(draw_walker(rng, True), way))
-            elif role < 0.80 and place > 12:
+            elif role < 0.78 and place > 10:
                 way = steady(
                     place, sign * (side.kerb_line - float(rng.uniform(0, 4.5))), -sign * np.pi / 2, 0.0, -sign, speed
                 )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -94,9 +96,7 @@ def _leaves(
     shade = rng.uniform(0.65, 1.45, (count, 1)) * (0.72 + 0.35 * outward[:, 2:])
     normals = np.repeat((outward + np.array([0, 0, 0.25]))[:, None], 3, 1)
     normals /= np.linalg.norm(normals, axis=-1, keepdims=True)
-    object.__setattr__(mesh, "colour", (mesh.colour * shade).astype(np.float32))
-    object.__setattr__(mesh, "normals", normals.astype(np.float32))
-    return mesh
+    return replace(mesh, colour=(mesh.colour * shade).astype(np.float32), normals=normals.astype(np.float32))
 
 
 def horizon(rng: np.random.Generator) -> Mesh:

@@ -126,5 +126,5 @@ def build_world(seed: int, index: int = 0, split: Split = "train", seconds: floa
         draw_light(weather),
         draw_traffic(street, seconds, held_out, moves),
         rocking,
-        attitude=plan.normal([-0.0005, 0.0, 0.0], [0.007, 0.004, 0.02]),
+        attitude=plan.normal([-0.002, 0.0, 0.0], [0.007, 0.004, 0.02]),
     )
