@@ -3,7 +3,7 @@
 Example:
   mono3d-kd simulate --scenes 500 --seed 12 --out /tmp/sim
   python benchmarks/simulator_realism.py /tmp/sim --labels KITTI/training/label_2 --frames KITTI/training \\
-      --teacher BUNDLE --out docs/figures/simulator.png
+      --teacher BUNDLE --out docs/images/simulator_distributions.png
 """
 
 from __future__ import annotations
