@@ -39,11 +39,11 @@ def flip(example: Example) -> Example:
     def across(box2d: Matrix) -> Matrix:
         return np.column_stack([width - 1 - box2d[:, 2], box2d[:, 1], width - 1 - box2d[:, 0], box2d[:, 3]])
 
-    return Example(
-        example.id,
-        np.ascontiguousarray(example.image[:, ::-1]),
-        example.camera.flipped(),
-        replace(annotation, boxes=mirrored, box2d=across(annotation.box2d), ignore=across(annotation.ignore)),
+    return replace(
+        example,
+        image=np.ascontiguousarray(example.image[:, ::-1]),
+        camera=example.camera.flipped(),
+        annotation=replace(annotation, boxes=mirrored, box2d=across(annotation.box2d), ignore=across(annotation.ignore)),
     )
 
 
@@ -61,11 +61,11 @@ def crop(example: Example, x: int, y: int, width: int, height: int) -> Example:
         return np.asarray(np.clip((box2d - [x, y, x, y] + 0.5) * scale - 0.5, 0, limit))
 
     annotation = example.annotation
-    return Example(
-        example.id,
-        _window_of(example.image, x, y, width, height),
-        window.resized(old.width, old.height),
-        replace(annotation, box2d=moved(annotation.box2d), ignore=moved(annotation.ignore)),
+    return replace(
+        example,
+        image=_window_of(example.image, x, y, width, height),
+        camera=window.resized(old.width, old.height),
+        annotation=replace(annotation, box2d=moved(annotation.box2d), ignore=moved(annotation.ignore)),
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ from mono3d_kd_core.training.examples import Example, Examples
 
 Track = Callable[[Iterable[int], str], Iterable[int]]
 """Shows progress over an iterable under a title."""
+_NO_PICTURE = np.empty((0, 0, 3), np.uint8)
 
 
 def bytes_needed(examples: Examples) -> int:
@@ -34,7 +36,7 @@ class CachedExamples:
         for index in track(range(len(examples)), "reading frames"):
             example = examples[index]
             pictures[index] = example.image
-            self._rest.append((example.id, example.camera, example.annotation))
+            self._rest.append(replace(example, image=_NO_PICTURE))
         pictures.flush()
         self._pictures = np.lib.format.open_memmap(file, "r")
 
@@ -42,8 +44,7 @@ class CachedExamples:
         return len(self._rest)
 
     def __getitem__(self, index: int) -> Example:
-        id_, camera, annotation = self._rest[index]
-        return Example(id_, np.asarray(self._pictures[index]), camera, annotation)
+        return replace(self._rest[index], image=np.asarray(self._pictures[index]))
 
     def close(self) -> None:
         """Remove the file; what is mapped stays readable until it is let go."""

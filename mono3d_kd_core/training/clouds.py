@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import lightning.pytorch as pl
 import numpy as np
@@ -18,6 +18,7 @@ from mono3d_kd_core.geometry.rigid import rotation_z
 from mono3d_kd_core.training.data import EpochSampler, Key
 from mono3d_kd_core.training.examples import Labelled
 from mono3d_kd_core.training.recipe import ScheduleConfig, Section
+from mono3d_kd_core.training.reference import Reference
 
 
 class WorldAugmentConfig(Section):
@@ -32,11 +33,12 @@ class WorldAugmentConfig(Section):
 
 @dataclass(frozen=True)
 class CloudExample:
-    """One cloud (N,4) of the camera's view, and the objects in it, frame "lidar"."""
+    """One cloud (N,4) of the camera's view, the objects in it, frame "lidar", and what is known of the frame."""
 
     id: str
     points: NDArray[np.float32]
     boxes: Boxes3D
+    reference: Reference
 
 
 class Clouds(Dataset[CloudExample]):
@@ -59,11 +61,12 @@ class Clouds(Dataset[CloudExample]):
         frame = source[i]
         if frame.points is None:
             raise DataError(f"{source.name}: frame {frame.id} has no LiDAR points; a LiDAR teacher cannot learn from it")
-        boxes = frame.rig.boxes_in_lidar(source.labels(i).boxes())
+        labels = source.labels(i)
+        boxes = frame.rig.boxes_in_lidar(labels.boxes())
         boxes = boxes[np.isin(boxes.label, self.classes)]
         points = frame.points[points_in_view(frame.points, frame.rig.camera, frame.rig.T_camera_lidar)]
         enough = boxes.contains(points[:, :3]).sum(1) >= self.min_points
-        return CloudExample(frame.id, points, boxes[enough])
+        return CloudExample(frame.id, points, boxes[enough], Reference.of(labels, frame.rig))
 
 
 class ChangedClouds(Dataset[CloudExample]):
@@ -90,7 +93,7 @@ def change_world(example: CloudExample, config: WorldAugmentConfig, random: np.r
     rotation = rotation_z(turn) * scale
     points[:, :3] = points[:, :3] @ rotation.T
     changed = Boxes3D(centre @ rotation.T, boxes.size * scale, yaw + turn, boxes.label, frame="lidar")
-    return CloudExample(example.id, points.astype(np.float32), changed)
+    return replace(example, points=points.astype(np.float32), boxes=changed)
 
 
 class CloudData(pl.LightningDataModule):

@@ -18,6 +18,7 @@ from mono3d_kd_core.training.augment import augment
 from mono3d_kd_core.training.cache import CachedExamples, Track, bytes_needed
 from mono3d_kd_core.training.examples import Example, Examples
 from mono3d_kd_core.training.recipe import AugmentConfig, Recipe
+from mono3d_kd_core.training.reference import Reference
 
 Key = tuple[int, int]
 """Epoch and index: all that the random changes of an example depend on, beside the seed."""
@@ -25,19 +26,21 @@ Key = tuple[int, int]
 
 @dataclass
 class Batch:
-    """B pictures as (B,3,H,W) uint8 RGB, their cameras and annotations."""
+    """B pictures as (B,3,H,W) uint8 RGB, their cameras, annotations and references."""
 
     ids: list[str]
     images: Tensor
     cameras: list[CameraModel]
     annotations: list[Annotation]
+    references: list[Reference]
 
 
 def collate(examples: Sequence[Example]) -> Batch:
     """Join examples of one size; the pictures come channels last in memory, as convolutions on a CPU like them."""
     images = torch.from_numpy(np.stack([example.image for example in examples])).permute(0, 3, 1, 2)
     return Batch(
-        [e.id for e in examples], images, [e.camera for e in examples], [e.annotation for e in examples]
+        [e.id for e in examples], images, [e.camera for e in examples], [e.annotation for e in examples],
+        [e.reference for e in examples],
     )  # fmt: skip
 
 

@@ -20,6 +20,7 @@ from mono3d_kd_core.students.letterbox import Letterbox
 from mono3d_kd_core.targets.provenance import Provenance
 from mono3d_kd_core.targets.store import PROVENANCE
 from mono3d_kd_core.training.recipe import DataConfig
+from mono3d_kd_core.training.reference import Reference
 
 TRUSTED_SCORES = {"point_gnn": 5.0}
 """By teacher, in its own unit. Of Point-GNN's boxes of 5 and more (they reach 135) seven in ten are cars on real frames."""
@@ -27,12 +28,16 @@ TRUSTED_SCORES = {"point_gnn": 5.0}
 
 @dataclass(frozen=True)
 class Example:
-    """One picture (H,W,3) uint8 RGB of the network's size, the camera that describes it, and what is taught about it."""
+    """One picture (H,W,3) uint8 RGB of the network's size, the camera that describes it, and what is taught about it.
+
+    reference is what was known of the frame before it was made into this.
+    """
 
     id: str
     image: NDArray[np.uint8]
     camera: CameraModel
     annotation: Annotation
+    reference: Reference
 
 
 class Labelled(Protocol):
@@ -75,8 +80,10 @@ class Examples:
         source, config = self.sources[place], self._configs[place]
         frame = source[i]
         letterbox = Letterbox.fit(frame.rig.camera.width, frame.rig.camera.height, self.size)
-        annotation = annotate(source.labels(i), frame.rig.camera, letterbox, self.classes, config)
-        return Example(frame.id, letterbox.image(frame.image), letterbox.camera(frame.rig.camera), annotation)
+        labels, camera = source.labels(i), frame.rig.camera
+        annotation = annotate(labels, camera, letterbox, self.classes, config)
+        reference = Reference.of(labels, frame.rig, config.min_score)
+        return Example(frame.id, letterbox.image(frame.image), letterbox.camera(camera), annotation, reference)
 
     def __iter__(self) -> Iterator[Example]:
         return (self[index] for index in range(len(self)))

@@ -14,6 +14,7 @@ from torch import Tensor
 from mono3d_kd_core.errors import ModelError
 from mono3d_kd_core.geometry.boxes import Boxes3D
 from mono3d_kd_core.students.base import Student
+from mono3d_kd_core.training.average_precision import AveragePrecision
 from mono3d_kd_core.training.data import Batch
 from mono3d_kd_core.training.matching import found_share, judged
 from mono3d_kd_core.training.recipe import ScheduleConfig
@@ -28,6 +29,7 @@ class TrainingModule(pl.LightningModule):
         self.schedule = schedule
         self.found: list[Boxes3D] = []
         self.truth: list[Boxes3D] = []
+        self.average_precision = AveragePrecision(student.classes)
 
     def training_step(self, batch: Batch, _: int) -> Tensor:
         """Return the loss of a batch; ModelError ends a run whose loss is no number."""
@@ -48,25 +50,26 @@ class TrainingModule(pl.LightningModule):
     def on_validation_epoch_start(self) -> None:
         """Forget the last validation."""
         self.found, self.truth = [], []
+        self.average_precision.clear()
 
     def validation_step(self, batch: Batch, _: int) -> None:
         """Keep what was found and what is there."""
         output = self.student(batch.images, batch.cameras)
         terms = self.student.losses(output, batch.annotations, batch.cameras)
         self.log("val/loss", torch.stack(list(terms.values())).sum(), batch_size=len(batch.ids))
-        for boxes, annotation, camera in zip(
-            self.student.decode(output, batch.cameras), batch.annotations, batch.cameras
-        ):
-            self.found.append(judged(boxes, annotation, camera))
+        found = self.student.decode(output, batch.cameras)
+        self.found += [judged(*each) for each in zip(found, batch.annotations, batch.cameras)]
         self.truth += [annotation.boxes for annotation in batch.annotations]
+        self.average_precision.add(found, batch.references)
 
     def on_validation_epoch_end(self) -> None:
-        """Log, for each class, how many objects nearer than 40 m were found within 2 m."""
+        """Log, for each class, how many objects nearer than 40 m were found within 2 m, and KITTI's average precision."""
         for name in self.student.classes:
             share = found_share(self.found, self.truth, name)
             if share.objects:
                 self.log(f"val/recall_{name}", share.recall, prog_bar=name == self.student.classes[0])
                 self.log(f"val/precision_{name}", share.precision)
+        self.log_dict(self.average_precision.figures())
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """Decay weights of convolutions only; biases and normalisations are left alone."""

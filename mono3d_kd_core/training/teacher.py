@@ -21,6 +21,7 @@ from mono3d_kd_core.geometry.boxes import Boxes3D
 from mono3d_kd_core.geometry.overlap import rows_3d
 from mono3d_kd_core.heads.anchor_loss import Assignment, anchor_loss, assign
 from mono3d_kd_core.teachers.pointpillars import PointPillars, PointPillarsConfig
+from mono3d_kd_core.training.average_precision import AveragePrecision
 from mono3d_kd_core.training.clouds import CloudData, CloudExample, Clouds, WorldAugmentConfig
 from mono3d_kd_core.training.examples import open_labelled
 from mono3d_kd_core.training.fit import checkpoint_of, fit
@@ -48,6 +49,7 @@ class TeacherModule(pl.LightningModule):
         self.teacher, self.schedule = teacher, schedule
         self.found: list[Boxes3D] = []
         self.truth: list[Boxes3D] = []
+        self.average_precision = AveragePrecision(teacher.classes)
 
     def training_step(self, batch: list[CloudExample], _: int) -> Tensor:
         """Return the loss of a batch; ModelError ends a run whose loss is no number."""
@@ -71,20 +73,24 @@ class TeacherModule(pl.LightningModule):
     def on_validation_epoch_start(self) -> None:
         """Forget the last validation."""
         self.found, self.truth = [], []
+        self.average_precision.clear()
 
     def validation_step(self, batch: list[CloudExample], _: int) -> None:
         """Keep what was found and what is there."""
         responses, _bev = self.teacher([self.teacher.pillars(example.points) for example in batch])
-        self.found += self.teacher.decode(responses)
+        found = self.teacher.decode(responses)
+        self.found += found
         self.truth += [example.boxes for example in batch]
+        self.average_precision.add(found, [example.reference for example in batch])
 
     def on_validation_epoch_end(self) -> None:
-        """Log, for each class, how many objects nearer than 40 m were found within 2 m."""
+        """Log, for each class, how many objects nearer than 40 m were found within 2 m, and KITTI's average precision."""
         for name in self.teacher.classes:
             share = found_share(self.found, self.truth, name)
             if share.objects:
                 self.log(f"val/recall_{name}", share.recall, prog_bar=True)
                 self.log(f"val/precision_{name}", share.precision)
+        self.log_dict(self.average_precision.figures())
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """AdamW, one cycle: up over 40 % of the steps from a tenth of the rate, then down; momentum runs against it."""

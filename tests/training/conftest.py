@@ -17,7 +17,9 @@ from mono3d_kd_core.training.recipe import Recipe
 CAMERA = CameraModel.pinhole(192, 64, 108, 108, 96, 27)
 
 
-def write_world(root: Path, frames: int, seed: int = 0, scored: bool = False) -> Path:
+def write_world(
+    root: Path, frames: int, seed: int = 0, scored: bool = False, camera: CameraModel = CAMERA
+) -> Path:  # fmt: skip
     random = np.random.default_rng(seed)
     writer = KittiWriter(root)
     for number in range(frames):
@@ -27,11 +29,11 @@ def write_world(root: Path, frames: int, seed: int = 0, scored: bool = False) ->
             np.tile([3.9, 1.6, 1.5], (n, 1)), random.uniform(-3, 3, n), np.array(["Car"] * n, np.str_),
             random.uniform(0, 9, n), frame="camera",
         )  # fmt: skip
-        labels = KittiLabels.from_boxes(boxes, CAMERA, scored=scored)
-        image = random.integers(0, 60, (64, 192, 3), np.uint8)
+        labels = KittiLabels.from_boxes(boxes, camera, scored=scored)
+        image = random.integers(0, 60, (camera.height, camera.width, 3), np.uint8)
         for left, top, right, bottom in labels.bbox.round().astype(int).tolist():
             cv2.rectangle(image, (left, top), (right, bottom), (230, 200, 40), -1)
-        frame = SensorFrame(f"{number:06d}", number * 10**8, image, None, Rig(CAMERA, np.eye(4)))
+        frame = SensorFrame(f"{number:06d}", number * 10**8, image, None, Rig(camera, np.eye(4)))
         writer.write(frame, labels)
     return root
 

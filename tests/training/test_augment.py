@@ -7,19 +7,24 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mono3d_kd_core.frames import Rig
 from mono3d_kd_core.geometry.boxes import Boxes3D
 from mono3d_kd_core.geometry.camera import CameraModel
 from mono3d_kd_core.geometry.rigid import T_CAMERA_BODY, apply, inverse, wrap_angle
+from mono3d_kd_core.io.kitti_labels import KittiLabels
 from mono3d_kd_core.students.base import Annotation
 from mono3d_kd_core.training.augment import augment, crop, flip, shift_colours
 from mono3d_kd_core.training.examples import Example
 from mono3d_kd_core.training.recipe import AugmentConfig
+from mono3d_kd_core.training.reference import Reference
 
 OFFSET = CameraModel.from_projection(320, 96, np.array([[180.0, 0, 160, 11], [0, 180, 48, 0.1], [0, 0, 1, 0.003]]))
 DISTORTED = CameraModel(
     320, 96, np.array([[200.0, 0, 155], [0, 205, 50], [0, 0, 1]]), "plumb_bob", np.array([-0.2, 0.05, 0.001, -0.001, 0.0])
 )
 COLOURS = np.array([[255, 0, 0], [0, 255, 0], [0, 0, 255]], np.uint8)
+
+NOTHING = KittiLabels.from_boxes(Boxes3D.empty("camera"), OFFSET)
 
 
 def scene(camera: CameraModel) -> Example:
@@ -31,7 +36,8 @@ def scene(camera: CameraModel) -> Example:
     image = np.zeros((96, 320, 3), np.uint8)
     for (u, v), colour in zip(uv, COLOURS):
         image[v - 2 : v + 3, u - 2 : u + 3] = colour
-    return Example("000000", image, camera, Annotation(boxes, np.column_stack([uv - 2, uv + 2]), ignore=[[5, 5, 30, 20]]))
+    annotation = Annotation(boxes, np.column_stack([uv - 2, uv + 2]), ignore=[[5, 5, 30, 20]])
+    return Example("000000", image, camera, annotation, Reference(NOTHING, Rig(camera, np.eye(4))))
 
 
 def painted(image: np.ndarray, colour: np.ndarray) -> np.ndarray:

@@ -19,6 +19,7 @@ from mono3d_kd_core.teachers.pointpillars import PointPillarsConfig
 from mono3d_kd_core.training.choice import planned_run
 from mono3d_kd_core.training.clouds import CloudExample, Clouds, WorldAugmentConfig, change_world
 from mono3d_kd_core.training.recipe import ScheduleConfig
+from mono3d_kd_core.training.reference import Reference
 from mono3d_kd_core.training.teacher import TeacherRecipe, TeacherRun
 
 RIG = Rig(CameraModel.pinhole(96, 48, 60, 60, 47.5, 23.5), T_CAMERA_BODY)
@@ -46,11 +47,12 @@ def test_cloud_and_boxes_change_together() -> None:
     cloud = np.random.default_rng(0).uniform([0, -10, -2, 0], [30, 10, 2, 1], (4000, 4)).astype(np.float32)
     centres, sizes, yaws = [[10.0, 2, 0], [20.0, -5, 0]], np.full((2, 3), 3.0), [0.3, -2.0]
     boxes = Boxes3D(np.array(centres), sizes, np.array(yaws), np.array(["Car", "Car"]))
+    reference = Reference(KittiLabels.from_boxes(RIG.boxes_in_camera(boxes), RIG.camera), RIG)
     before = boxes.contains(cloud[:, :3])
     assert before.any(1).all()
     config = WorldAugmentConfig(flip=0.5)
     for seed in range(20):
-        changed = change_world(CloudExample("0", cloud, boxes), config, np.random.default_rng(seed))
+        changed = change_world(CloudExample("0", cloud, boxes, reference), config, np.random.default_rng(seed))
         np.testing.assert_array_equal(changed.boxes.contains(changed.points[:, :3], 1e-4) & before, before)
         np.testing.assert_array_equal(changed.points[:, 3], cloud[:, 3])
         distance = np.linalg.norm(changed.boxes.centre[0] - changed.boxes.centre[1])
