@@ -9,6 +9,7 @@ from typing import Any, Protocol, TypeVar
 from rclpy.publisher import Publisher
 from rclpy.subscription import Subscription
 
+from mono3d_kd_ros.delays import DelayOutputs
 from mono3d_kd_ros.diagnostics import WARN, Condition, Finding, Limits, frame_values, judge
 from mono3d_kd_ros.inputs import qos_findings
 from mono3d_kd_ros.managed_node import ManagedNode, describe
@@ -38,7 +39,8 @@ class Refused(Exception):
 class FrameNode(ManagedNode[AnySettings]):
     """A node that answers each image once, on a thread of its own, or counts it as dropped with a reason.
 
-    Subclasses set `worker`, `inputs`, `outputs` and `transforms` in their transitions and say how an item is answered.
+    Subclasses set `worker`, `inputs`, `outputs`, `delays` and `transforms` in their transitions, and say how an item is
+    answered.
     """
 
     def __init__(self, name: str, settings_type: type[AnySettings], **node_options: Any) -> None:
@@ -48,6 +50,7 @@ class FrameNode(ManagedNode[AnySettings]):
         self.inputs: list[Subscription[Any]] = []
         self.outputs: dict[str, Publisher[Any]] = {}
         self.transforms: TransformInput | None = None
+        self.delays: DelayOutputs | None = None
         self._why: dict[str, str] = {}
 
     def answer(self, item: Any) -> None:
@@ -66,6 +69,8 @@ class FrameNode(ManagedNode[AnySettings]):
         else:
             end = time.monotonic()
             self.statistics.publish(end - begin, end - item.arrived)
+            if self.delays is not None:
+                self.delays.publish(end - begin, end - item.arrived)
 
     def refuse(self, reason: str, text: str) -> None:
         """Count a frame as dropped."""
@@ -95,6 +100,9 @@ class FrameNode(ManagedNode[AnySettings]):
         for publisher in self.outputs.values():
             self.destroy_publisher(publisher)
         self.outputs = {}
+        if self.delays is not None:
+            self.delays.close()
+            self.delays = None
 
     def limits(self) -> Limits:
         """Return when the flow of frames is worth a warning."""

@@ -74,7 +74,7 @@ def _spin(runnable: Runnable, finished: threading.Event) -> int:
     executor.wake()
     thread.join(timeout=10)  # a callback may be at work on a long transition
     code = runnable.close()
-    executor.shutdown()
+    executor.shutdown(timeout_sec=1.0)  # a service that still waits for something is not waited for
     runnable.destroy_node()
     return code
 

@@ -3,71 +3,44 @@
 from __future__ import annotations
 
 import sys
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
 from rclpy.qos import DurabilityPolicy, QoSProfile
+from rclpy.task import Future
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from std_msgs.msg import Header
+from std_srvs.srv import Trigger
 from vision_msgs.msg import Detection3DArray, LabelInfo, VisionInfo
 from visualization_msgs.msg import MarkerArray
 
 from mono3d_kd_core.drawing import draw_boxes
-from mono3d_kd_core.errors import DataError, Mono3DError
+from mono3d_kd_core.errors import DataError
 from mono3d_kd_core.geometry.boxes import Boxes3D
 from mono3d_kd_core.geometry.camera import CameraModel
 from mono3d_kd_core.geometry.rigid import T_CAMERA_BODY, Matrix
 from mono3d_kd_core.geometry.tree import TransformError
 from mono3d_kd_ros import messages, process
 from mono3d_kd_ros.camera_input import CameraInput, is_rectified
+from mono3d_kd_ros.delays import DelayOutputs
 from mono3d_kd_ros.diagnostics import ERROR, WARN, Condition, Finding
 from mono3d_kd_ros.frame_node import FrameNode, Refused
 from mono3d_kd_ros.inputs import image_type, subscribe
+from mono3d_kd_ros.live_model import ImageDetector, LiveModel, load_detector
 from mono3d_kd_ros.managed_node import describe
 from mono3d_kd_ros.markers import markers_message
 from mono3d_kd_ros.settings import StudentSettings
 from mono3d_kd_ros.transform_input import TransformInput
 from mono3d_kd_ros.worker import Worker
 
-if TYPE_CHECKING:
-    from mono3d_kd_core.deploy.bundle import Card
-
 FIRST_CAMERA_INFO_S = 0.3
 """Drivers publish the first image just before the first CameraInfo; it is worth waiting this long for it."""
-
-
-class ImageDetector(Protocol):
-    """What the node asks of a detector; `deploy.detector.Detector` is one."""
-
-    @property
-    def card(self) -> Card:
-        """The bundle's card."""
-        ...
-
-    def detect(self, image: NDArray[np.uint8], camera: CameraModel) -> Boxes3D:
-        """Return the boxes, best first, in the frame "camera"."""
-        ...
-
-    def check_camera(self, camera: CameraModel) -> list[str]:
-        """Say in sentences what makes a camera unlike the one trained on."""
-        ...
-
-
-def load_detector(settings: StudentSettings) -> ImageDetector:
-    """Load the bundle that the parameters name. Raises ModelError in words."""
-    from mono3d_kd_core.deploy.detector import Detector
-
-    if not settings.model:
-        raise Mono3DError("the parameter `model` is empty; give the path of a student's bundle")
-    # The thresholds are live, so the node applies them to all that the network finds.
-    return Detector.load(
-        settings.model, settings.backend, score_threshold=0.0, max_detections=1000, device=settings.device,
-        threads=settings.threads or None,
-    )  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -88,13 +61,16 @@ class StudentNode(FrameNode[StudentSettings]):
     def __init__(self, load: Callable[[StudentSettings], ImageDetector] = load_detector, **node_options: Any) -> None:
         super().__init__("student_node", StudentSettings, **node_options)
         self._load = load
-        self._detector: ImageDetector | None = None
+        self._model: LiveModel | None = None
         self._camera: CameraInput | None = None
         self._camera_warnings: list[str] = []
+        # A group of its own: images are taken in while the service waits for a bundle to be loaded.
+        group = MutuallyExclusiveCallbackGroup()
+        self.create_service(Trigger, "~/load_bundle", self._load_bundle, callback_group=group)
 
     def configure(self) -> None:
         """Load and warm up the model, and create the outputs."""
-        self._detector = self._load(self.settings)
+        self._model = LiveModel(self._load, self.settings)
         self.statistics.late_after = self.settings.late_after
         latched = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
         self.outputs = {
@@ -104,6 +80,7 @@ class StudentNode(FrameNode[StudentSettings]):
             "vision_info": self.create_publisher(VisionInfo, "~/vision_info", latched),
             "label_info": self.create_publisher(LabelInfo, "~/label_info", latched),
         }
+        self.delays = DelayOutputs(self)
 
     def activate(self) -> None:
         """Listen to the camera, and tell what will be published."""
@@ -134,12 +111,14 @@ class StudentNode(FrameNode[StudentSettings]):
     def cleanup(self) -> None:
         """Free the model and the outputs."""
         super().cleanup()
-        self._detector = None
+        if self._model is not None:
+            self._model.close()
+            self._model = None
         self._camera_warnings = []
 
     def _on_camera(self, camera: CameraModel, frame: str) -> None:
-        assert self._detector is not None
-        self._camera_warnings = self._detector.check_camera(camera)
+        assert self._model is not None
+        self._camera_warnings = self._model.detector.check_camera(camera)
         self.get_logger().info(f"calibration of {frame or 'a camera without a frame id'}: {self._camera}")
         for warning in self._camera_warnings:
             self.get_logger().warning(warning)
@@ -153,12 +132,13 @@ class StudentNode(FrameNode[StudentSettings]):
 
     def answer(self, item: ImageArrival) -> None:
         """Detect in one image and publish what is found."""
-        message, camera = item.message, self._camera_now()
+        assert self._model is not None
+        message, detector, camera = item.message, self._model.detector, self._camera_now()
         image = _decode(message)
         if image.shape[:2] != (camera.height, camera.width):
             sizes = f"the image is {image.shape[1]}x{image.shape[0]}, its CameraInfo {camera.width}x{camera.height}"
             raise Refused("size_mismatch", sizes)
-        boxes = self._chosen(self._detect(image, camera))
+        boxes = self._chosen(_detect(detector, image, camera), detector)
         header, T = self._target(message.header)
         self.outputs["detections"].publish(messages.detections_message(boxes, header, T))
         if self.watched("markers"):
@@ -173,26 +153,14 @@ class StudentNode(FrameNode[StudentSettings]):
             raise Refused("no_camera_info" if self._camera.missing else "bad_camera_info", str(self._camera))
         return camera
 
-    def _detect(self, image: NDArray[np.uint8], camera: CameraModel) -> Boxes3D:
-        assert self._detector is not None
-        try:
-            boxes = self._detector.detect(image, camera)
-        except Exception as error:
-            raise Refused("detector_error", describe(error)) from error
-        if not all(np.isfinite(column).all() for column in (boxes.centre, boxes.size, boxes.yaw, boxes.score)):
-            raise Refused("not_finite", "the detector's boxes hold numbers that are not finite")
-        return boxes
-
-    def _chosen(self, boxes: Boxes3D) -> Boxes3D:
+    def _chosen(self, boxes: Boxes3D, detector: ImageDetector) -> Boxes3D:
         """Apply the live thresholds; boxes come best first."""
-        return boxes[boxes.score >= self.score_threshold][: self.get_parameter("max_detections").value]
+        return boxes[boxes.score >= self._score_threshold(detector)][: self.get_parameter("max_detections").value]
 
-    @property
-    def score_threshold(self) -> float:
+    def _score_threshold(self, detector: ImageDetector) -> float:
         """The threshold in force: the parameter, or the card's where that is negative."""
-        assert self._detector is not None
         chosen = float(self.get_parameter("score_threshold").value)
-        return chosen if chosen >= 0 else self._detector.card.score_threshold
+        return chosen if chosen >= 0 else detector.card.score_threshold
 
     def _target(self, source: Header) -> tuple[Header, Matrix]:
         """Return the header of the detections and the transform of the camera's body frame into its frame."""
@@ -209,19 +177,48 @@ class StudentNode(FrameNode[StudentSettings]):
         return Header(stamp=source.stamp, frame_id=target), T_target_camera @ T_CAMERA_BODY
 
     def _publish_infos(self) -> None:
-        assert self._detector is not None
-        card = self._detector.card
+        assert self._model is not None
+        detector = self._model.detector
+        card = detector.card
         header = Header(stamp=self.get_clock().now().to_msg())
         location = f"{self.get_fully_qualified_name()}/label_info"
         self.outputs["vision_info"].publish(messages.vision_info_message(card.architecture, location, header))
-        label_info = messages.label_info_message(card.classes, max(0.0, self.score_threshold), header)
+        label_info = messages.label_info_message(card.classes, max(0.0, self._score_threshold(detector)), header)
         self.outputs["label_info"].publish(label_info)
+
+    async def _load_bundle(self, request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+        """Put the bundle that the parameter `model` names in the place of the one in use, between two frames."""
+        model, bundle = self._model, self.get_parameter("model").value
+        if model is None:
+            return Trigger.Response(success=False, message="the node is not configured; configuring it loads the model")
+        loaded: Future[str] = Future()
+        threading.Thread(target=self._replace, args=(model, bundle, loaded), name="loading", daemon=True).start()
+        error = await loaded
+        if error:
+            self.get_logger().error(f"{bundle} was not loaded, {model.settings.model} goes on: {error}")
+            return Trigger.Response(success=False, message=error)
+        if self._camera is not None and (camera := self._camera.wait(0.0)) is not None:
+            self._camera_warnings = model.detector.check_camera(camera)
+        self._publish_infos()
+        self.get_logger().info(f"{bundle} took over")
+        return Trigger.Response(success=True, message=model.detector.card.weights_sha256)
+
+    def _replace(self, model: LiveModel, bundle: str, loaded: Future[str]) -> None:
+        """Replace the model, on a thread of its own; `loaded` becomes what went wrong, or empty."""
+        try:
+            model.replace(bundle)
+            loaded.set_result("")
+        except Exception as error:
+            loaded.set_result(describe(error))
+        if self.executor is not None:
+            self.executor.wake()
 
     def condition(self) -> Condition:
         """Tell how the frames flow, whether the camera is calibrated, and which model runs."""
         values = {"model": self.get_parameter("model").value, "calibration": str(self._camera)}
-        if self._detector is not None:
-            card = self._detector.card
+        if self._model is not None:
+            card = self._model.detector.card
+            values |= {"model": self._model.settings.model, "models replaced": str(self._model.replaced)}
             values |= {"model hash": card.weights_sha256, "architecture": card.architecture}
         findings = [Finding(WARN, warning) for warning in self._camera_warnings]
         if self._camera is not None and self._camera.error:
@@ -229,6 +226,16 @@ class StudentNode(FrameNode[StudentSettings]):
         elif self._camera is not None and not self._camera.missing and not self._camera.frame:
             findings.append(Finding(WARN, f"{self._camera.topic} has an empty frame_id"))
         return self.flow(findings, values)
+
+
+def _detect(detector: ImageDetector, image: NDArray[np.uint8], camera: CameraModel) -> Boxes3D:
+    try:
+        boxes = detector.detect(image, camera)
+    except Exception as error:
+        raise Refused("detector_error", describe(error)) from error
+    if not all(np.isfinite(column).all() for column in (boxes.centre, boxes.size, boxes.yaw, boxes.score)):
+        raise Refused("not_finite", "the detector's boxes hold numbers that are not finite")
+    return boxes
 
 
 def _decode(message: Image | CompressedImage) -> NDArray[np.uint8]:

@@ -27,6 +27,7 @@ from mono3d_kd_core.targets import Provenance, TargetSettings, TargetStore
 from mono3d_kd_core.teachers.base import Teacher, TeacherOutput
 from mono3d_kd_ros import messages, process
 from mono3d_kd_ros.camera_input import is_rectified
+from mono3d_kd_ros.delays import DelayOutputs
 from mono3d_kd_ros.diagnostics import WARN, Condition, Finding, Limits
 from mono3d_kd_ros.frame_node import FrameNode, Refused
 from mono3d_kd_ros.inputs import image_type, subscribe
@@ -111,6 +112,7 @@ class TeacherNode(FrameNode[TeacherSettings]):
             "detections": self.create_publisher(Detection3DArray, "~/detections", 10),
             "markers": self.create_publisher(MarkerArray, "~/markers", 10),
         }
+        self.delays = DelayOutputs(self)
 
     def _own_rig(self) -> RigFile:
         """Return the rig of the rig file, or of the topics that the node listens to."""

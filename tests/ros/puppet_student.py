@@ -24,7 +24,8 @@ RAISE, NOT_FINITE = 1, 2
 class Puppet:
     """Finds as many cars as the red of the first pixel, takes ten times its green in ms, and has the fault of its blue."""
 
-    card = SimpleNamespace(architecture="puppet", classes=["Car"], score_threshold=0.1, weights_sha256="0" * 64)
+    def __init__(self, label: str = "Car") -> None:
+        self.card = SimpleNamespace(architecture="puppet", classes=[label], score_threshold=0.1, weights_sha256="0" * 64)
 
     def detect(self, image: NDArray[np.uint8], camera: CameraModel) -> Boxes3D:
         """Return cars one behind the other, ten metres apart, with falling scores."""
@@ -36,7 +37,8 @@ class Puppet:
         if fault == NOT_FINITE:
             centre[0] = np.nan
         size, score = np.tile([4.0, 1.8, 1.5], (count, 1)), np.linspace(0.95, 0.5, count)
-        return Boxes3D(centre, size, np.zeros(count), np.full(count, "Car"), score, np.full(count, 0.5), "camera")
+        label = np.full(count, self.card.classes[0])
+        return Boxes3D(centre, size, np.zeros(count), label, score, np.full(count, 0.5), "camera")
 
     def check_camera(self, camera: CameraModel) -> list[str]:
         """Complain of a camera with a focal length of more than 100 pixels."""
@@ -44,9 +46,12 @@ class Puppet:
 
 
 def load(settings: StudentSettings) -> Any:
-    """Return the puppet, unless the bundle is said to be missing."""
+    """Return the puppet. The bundle "missing" is missing, and "vans" takes its time and finds vans."""
     if settings.model == "missing":
         raise ModelError("missing: no such folder")
+    if settings.model == "vans":
+        time.sleep(1)
+        return Puppet("Van")
     return Puppet()
 
 

@@ -23,6 +23,8 @@ from rcl_interfaces.msg import Parameter, ParameterType, ParameterValue
 from rcl_interfaces.srv import DescribeParameters, SetParameters
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
+from std_msgs.msg import Float64
+from std_srvs.srv import Trigger
 from tf2_msgs.msg import TFMessage
 from vision_msgs.msg import Detection3DArray, LabelInfo
 from visualization_msgs.msg import MarkerArray
@@ -293,6 +295,62 @@ def test_a_detector_that_fails_costs_one_frame(student: Student, fault: int, rea
     student.send(fault=fault)
     assert words in student.dropped(reason).message
     assert student.works()
+
+
+def swap(student: Student, bundle: str) -> Any:
+    """Ask for another bundle, send images until there is an answer, and return it with the stamps of the images."""
+    assert student.set("model", text(bundle)).successful
+    client = student.peer.node.create_client(Trigger, "/student_node/load_bundle")
+    wait_for(client.service_is_ready)
+    future, sent = client.call_async(Trigger.Request()), []
+    while not future.done() or len(sent) < 3:
+        sent.append(student.send())
+        student.answer(sent[-1])
+    student.peer.node.destroy_client(client)
+    return future.result(), sent
+
+
+def classes(student: Student, sent: list[int]) -> list[str]:
+    """Return the class that each image was answered with."""
+    return [student.answer(stamp).detections[0].results[0].hypothesis.class_id for stamp in sent]
+
+
+def test_another_bundle_takes_over_between_two_frames(student: Student) -> None:
+    infos = student.peer.listen(LabelInfo, "/student_node/label_info", LATCHED)
+    before = student.counts()
+    answer, sent = swap(student, "vans")
+    assert answer.success
+    sent.append(student.send())
+    found = classes(student, sent)  # every image has been answered while the bundle was loaded
+    assert found == ["Car"] * found.count("Car") + ["Van"] * found.count("Van")
+    assert found.count("Car") > 5
+    assert found[-1] == "Van"
+    wait_for(lambda: infos and infos[-1].class_map[0].class_name == "Van")
+    after = student.counts()
+    assert after["received"] - before["received"] == after["published"] - before["published"] == len(sent)
+    assert Diagnostics.values(student.diagnostics.next())["model"] == "vans"
+
+    answer, sent = swap(student, "missing")
+    assert not answer.success
+    assert answer.message == "missing: no such folder"
+    assert set(classes(student, sent)) == {"Van"}
+    assert Diagnostics.values(student.diagnostics.next())["model"] == "vans"
+    assert swap(student, "")[0].success
+    assert classes(student, [student.send()]) == ["Car"]
+
+
+def test_delays_of_single_frames_can_be_plotted(student: Student) -> None:
+    names = ("processing_time_ms", "pipeline_latency_ms", "cyclic_time_ms")
+    heard = [student.peer.listen(Float64, f"/student_node/debug/{name}") for name in names]
+
+    def sent_until_all_are_heard() -> bool:
+        student.answer(student.send(delay_ms=50))
+        return all(heard)
+
+    wait_for(sent_until_all_are_heard)
+    processing, pipeline, cyclic = (values[-1].data for values in heard)
+    assert 50 <= processing <= pipeline
+    assert cyclic > processing
 
 
 def test_silence_is_reported(student: Student) -> None:
