@@ -55,8 +55,12 @@ class Student(nn.Module, ABC):
     input_size: tuple[int, int]
 
     @abstractmethod
-    def forward(self, images: Tensor, cameras: Sequence[CameraModel]) -> StudentOutput:
-        """Run the network on images (B,3,H,W), uint8 RGB or the same range as float, taken by `cameras`."""
+    def forward(self, images: Tensor, cameras: Sequence[CameraModel], poses: Sequence[Matrix] = ()) -> StudentOutput:
+        """Run the network on images (B,3,H,W), uint8 RGB or the same range as float, taken by `cameras`.
+
+        poses (4,4) say where the cameras are: T_camera_lidar as in training, or its like over the ground. A student that
+        places things by the image alone takes no notice of them; one that needs them has a default.
+        """
 
     @abstractmethod
     def decode(self, output: StudentOutput, cameras: Sequence[CameraModel]) -> list[Boxes3D]:

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from mono3d_kd_core.geometry.boxes import Boxes3D
 from mono3d_kd_core.geometry.camera import CameraModel
+from mono3d_kd_core.geometry.rigid import Matrix
 from mono3d_kd_core.heads.heatmap import Peaks, find_peaks
 from mono3d_kd_core.heads.keypoint import KeypointHead, Regressions
 from mono3d_kd_core.students.backbones import BackboneName, build_backbone
@@ -124,7 +125,9 @@ class KeypointStudent(Student):
         sizes = torch.tensor([config.sizes[name] for name in config.classes])
         self.register_buffer("mean_size", sizes, persistent=False)
 
-    def forward(self, images: Tensor, cameras: Sequence[CameraModel] = (), dense: bool = False) -> KeypointOutput:
+    def forward(
+        self, images: Tensor, cameras: Sequence[CameraModel] = (), poses: Sequence[Matrix] = (), dense: bool = False
+    ) -> KeypointOutput:
         """Run the network on (B,3,H,W) images; the cameras matter to `decode` only. `dense` adds all regressions."""
         features = self.backbone((images.float() - self.mean) / self.std)
         neck = self.neck(features)

@@ -1,0 +1,123 @@
+"""A student that sees the world from above: image → depth distribution → voxels → bird's-eye map → anchor head.
+
+CaDDN (Reading et al., CVPR 2021) as CMKD distils it (Hong, Dai & Ding, ECCV 2022): the map has the geometry of a LiDAR
+detector's, whose 2D backbone and head it shares.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from mono3d_kd_core.geometry.boxes import Boxes3D
+from mono3d_kd_core.geometry.camera import CameraModel
+from mono3d_kd_core.geometry.overlap import rows_3d
+from mono3d_kd_core.geometry.rigid import T_CAMERA_BODY, Matrix, inverse, transform
+from mono3d_kd_core.heads.anchor import AnchorHead, AnchorResponses, anchor_grid
+from mono3d_kd_core.heads.anchor_decode import Selection, select_boxes
+from mono3d_kd_core.heads.anchor_loss import Assignment, anchor_loss, assign
+from mono3d_kd_core.students.base import Annotation, Student, StudentOutput
+from mono3d_kd_core.students.bev.config import BevConfig
+from mono3d_kd_core.students.bev.image import Adaptation, DeepLabImage, FpnImage
+from mono3d_kd_core.students.bev.lift import Lift
+from mono3d_kd_core.students.keypoint import IMAGENET_MEAN, IMAGENET_STD
+from mono3d_kd_core.students.layers import conv_bn_relu
+from mono3d_kd_core.teachers.bev_backbone import BevBackbone
+
+
+@dataclass(frozen=True)
+class BevOutput(StudentOutput):
+    """A batch as the bird's-eye student sees it.
+
+    bev (B,C,rows,columns) is the map after adaptation, rows along y, columns along x; depth_logits (B,D+1,h,w);
+    poses (4,4) are the T_camera_bev by which each image was lifted.
+    """
+
+    bev: Tensor
+    depth_logits: Tensor
+    responses: AnchorResponses
+    poses: tuple[Matrix, ...]
+
+
+class BevStudent(Student):
+    """See `BevConfig`. Images need the camera's intrinsics and its pose over the ground; nothing of either is baked in."""
+
+    config_type = BevConfig
+    architecture = "bev"
+
+    def __init__(self, config: BevConfig) -> None:
+        super().__init__()
+        c = self.config = config
+        self.classes = tuple(kind.name for kind in c.anchors)
+        self.input_size = (c.input_height, c.input_width)
+        self.image_network: nn.Module = (
+            DeepLabImage(c.feature_channels, c.depth_bins, c.width)
+            if c.image_network == "deeplab_resnet50"
+            else FpnImage(c.feature_channels, c.depth_bins, c.width, c.neck_channels, c.stride)
+        )
+        self.lift = Lift(c.lift, c.grid, c.bins)
+        self.collapse = conv_bn_relu(c.feature_channels * c.heights, c.bev_channels, 1)
+        self.adaptation = Adaptation(c.bev_channels, c.adaptation_blocks)
+        self.backbone_2d = BevBackbone(c.bev_channels, c.layers, c.strides, c.filters, c.up_strides, c.up_filters)
+        self.dense_head = AnchorHead(self.backbone_2d.channels, len(self.classes))
+        columns, rows, _ = c.grid.shape
+        stride = c.strides[0] // c.up_strides[0]
+        anchors = anchor_grid(c.kinds, c.low[:2], c.high[:2], rows // stride, columns // stride)
+        self.anchor_shape = anchors.shape
+        self.anchors: Tensor
+        self.mean: Tensor
+        self.std: Tensor
+        self.register_buffer("anchors", anchors.view(-1, 7), persistent=False)
+        self.register_buffer("mean", torch.tensor(IMAGENET_MEAN).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(IMAGENET_STD).view(1, 3, 1, 1), persistent=False)
+
+    @property
+    def trained_pose(self) -> Matrix:
+        """T_camera_bev (4,4) of the cameras trained on."""
+        return np.vstack([np.reshape(self.config.pose, (3, 4)), [0.0, 0.0, 0.0, 1.0]])
+
+    def pose_over_ground(self, T_camera_ground: Matrix) -> Matrix:
+        """Return T_camera_bev from a z-up frame on the road: the map's frame stands as high as the teacher's LiDAR did."""
+        return np.asarray(T_camera_ground @ transform(np.eye(3), [0.0, 0.0, self.config.lidar_height]))
+
+    def forward(self, images: Tensor, cameras: Sequence[CameraModel], poses: Sequence[Matrix] = ()) -> BevOutput:
+        """Run the network; poses are T_camera_bev, by default those of training."""
+        poses = tuple(poses) or (self.trained_pose,) * len(cameras)
+        seen = self.image_network((images.float() - self.mean) / self.std)
+        voxels = self.lift(seen.features, seen.depth, cameras, poses)
+        bev = self.adaptation(self.collapse(voxels))
+        responses = self.dense_head(self.backbone_2d(bev))
+        return BevOutput(seen.backbone, bev, seen.depth_logits, responses, poses)
+
+    @torch.no_grad()
+    def decode(self, output: StudentOutput, cameras: Sequence[CameraModel]) -> list[Boxes3D]:
+        """Return each image's boxes in the frame "camera", best first."""
+        assert isinstance(output, BevOutput)
+        c, r = self.config, output.responses
+        responses = AnchorResponses(r.logits.float(), r.codes.float(), r.directions.float())
+        selection = Selection(c.score_threshold, c.nms_iou, c.nms_before, c.nms_after)
+        found = select_boxes(responses, self.anchors, self.classes, selection)
+        T_body_camera = inverse(T_CAMERA_BODY)
+        return [boxes.transformed(T_body_camera @ pose, "camera") for boxes, pose in zip(found, output.poses)]
+
+    def losses(
+        self, output: StudentOutput, annotations: Sequence[Annotation], cameras: Sequence[CameraModel]
+    ) -> dict[str, Tensor]:
+        """Return the losses of an anchor head taught by boxes (SECOND's); the objects' weights are not used."""
+        assert isinstance(output, BevOutput)
+        assignments = [
+            self.assignment(annotation.boxes.transformed(inverse(pose) @ T_CAMERA_BODY, "lidar"))
+            for annotation, pose in zip(annotations, output.poses, strict=True)
+        ]
+        return anchor_loss(output.responses, assignments)
+
+    def assignment(self, boxes: Boxes3D) -> Assignment:
+        """Say which anchors answer for which of the boxes (frame "lidar"); classes that are not learned are left out."""
+        boxes = boxes[np.isin(boxes.label, self.classes)]
+        labels = torch.tensor([self.classes.index(str(label)) for label in boxes.label], dtype=torch.long)
+        rows = torch.from_numpy(rows_3d(boxes)).to(self.anchors)
+        return assign(self.anchors.view(self.anchor_shape), self.config.kinds, rows, labels.to(self.anchors.device))
