@@ -31,6 +31,8 @@ from mono3d_kd_ros.settings import PlayerSettings
 
 SECOND = 1_000_000_000
 LAG_WORTH_TELLING = SECOND // 5
+PATIENCE_S = 60
+"""How long a player that must lose nothing waits at its end for slow subscribers."""
 
 
 class BagPlayer(Node):
@@ -155,8 +157,10 @@ class BagPlayer(Node):
 
     def _finish(self) -> None:
         """Tell that all has been said, and end the process once it has arrived."""
-        for output in self._outputs.values():
-            output.wait_for_all_acked(Duration(seconds=2))
+        patience = PATIENCE_S if self.settings.reliable else 2
+        for name, output in self._outputs.items():
+            if not output.wait_for_all_acked(Duration(seconds=patience)) and self.settings.reliable:
+                self.get_logger().error(f"{name}: a subscriber has not taken all messages within {patience} s of the end")
         self._finished_output.publish(Bool(data=True))
         self._finished_output.wait_for_all_acked(Duration(seconds=2))
         if self._lag > LAG_WORTH_TELLING:

@@ -17,6 +17,8 @@ from mono3d_kd_core.io.bag_file import BagFile
 from mono3d_kd_core.io.typestore import ros1_types, ros2_types
 
 DEEPEST = 1000
+HELD_FOR_THE_SLOW = 100
+"""Messages that a reliable publisher keeps for subscribers that are late: ten seconds of a usual camera."""
 ROS2_NAMES = {"tf/msg/tfMessage": "tf2_msgs/msg/TFMessage"}
 """Types of ROS 1 that have another name in ROS 2."""
 
@@ -128,6 +130,7 @@ def _publishing_qos(recorded: Sequence[Connection], count: int, reliable: bool) 
     """Return a QoS that serves whoever could hear the recorded publishers.
 
     It is reliable when one of them was, and latched when one of them was, then deep enough for all that was latched.
+    A player that must lose nothing (`reliable`) keeps more of what slow subscribers have not taken yet.
     Deadlines and lifespans are left out: they make no sense at another rate.
     """
     profiles = [q for c in recorded if not isinstance(c.ext, ConnectionExtRosbag1) for q in c.ext.offered_qos_profiles]
@@ -135,7 +138,7 @@ def _publishing_qos(recorded: Sequence[Connection], count: int, reliable: bool) 
     latched = any(q.durability == QosDurability.TRANSIENT_LOCAL for q in profiles) or any(
         bool(c.ext.latching) for c in recorded if isinstance(c.ext, ConnectionExtRosbag1)
     )
-    depth = max([10, *(q.depth for q in profiles)])
+    depth = max([HELD_FOR_THE_SLOW if reliable else 10, *(q.depth for q in profiles)])
     return QoSProfile(
         depth=max(1, min(count, DEEPEST)) if latched else min(depth, DEEPEST),
         reliability=ReliabilityPolicy.BEST_EFFORT if weak and not reliable else ReliabilityPolicy.RELIABLE,
