@@ -1,0 +1,1 @@
+"""What a student is taught beside labels: one file for each method."""

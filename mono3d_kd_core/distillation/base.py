@@ -1,0 +1,50 @@
+"""What a distiller is: it compares a student's answers with what is known of the frames, and says how far they are apart."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from mono3d_kd_core.geometry.boxes import Boxes3D
+from mono3d_kd_core.students.base import StudentOutput
+from mono3d_kd_core.teachers.base import TeacherOutput, Want
+
+
+@dataclass(frozen=True)
+class Taught:
+    """What is known of one frame in training. None: not known, or not asked for.
+
+    teacher is a teacher's answer; labels are a person's boxes, frame "lidar"; depth (H,W) metres at the pixels of the
+    student's input, 0 where unknown.
+    """
+
+    teacher: TeacherOutput | None = None
+    labels: Boxes3D | None = None
+    depth: NDArray[np.float32] | None = None
+
+
+class Distiller(nn.Module, ABC):
+    """A method of distillation. It may own modules that are trained with the student; they never reach a bundle."""
+
+    @property
+    @abstractmethod
+    def want(self) -> Want:
+        """What to ask a teacher for beside its boxes."""
+
+    @property
+    @abstractmethod
+    def wants_depth(self) -> bool:
+        """Whether depth maps are needed."""
+
+    @abstractmethod
+    def losses(self, output: StudentOutput, taught: Sequence[Taught]) -> dict[str, Tensor]:
+        """Return the named terms of the loss, each already weighted; their sum is minimised.
+
+        Frames of which nothing is known that a term needs do not count in it. Raises ModelError when a teacher's answers
+        do not fit the student.
+        """
