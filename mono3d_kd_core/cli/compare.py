@@ -25,8 +25,9 @@ def command(
     """
     from rich.progress import Progress
 
-    from mono3d_kd_core.evaluation.comparison import Target, compare_runs
+    from mono3d_kd_core.evaluation.comparison import compare_runs
     from mono3d_kd_core.evaluation.comparison_report import comparison_report
+    from mono3d_kd_core.evaluation.comparison_result import Target
     from mono3d_kd_core.evaluation.inputs import choose_frames, label_folder, write_json
     from mono3d_kd_core.evaluation.runs import default_targets, parse_runs, read_groups
     from mono3d_kd_core.io.files import write_atomically

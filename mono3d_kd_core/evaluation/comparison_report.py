@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mono3d_kd_core.evaluation.comparison import Comparison, RunFigure
+from mono3d_kd_core.evaluation.comparison_result import Comparison, RunFigure
 from mono3d_kd_core.evaluation.tables import markdown_table
 
 

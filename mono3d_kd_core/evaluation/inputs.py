@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -66,6 +67,8 @@ def read_latency(path: Path) -> Latency:
         raise DataError(f"{path}: expected milliseconds, one number a frame: {error}") from error
     if not times:
         raise DataError(f"{path}: holds no times")
+    if not all(0 <= time < math.inf for time in times):
+        raise DataError(f"{path}: expected milliseconds, but not all of the {len(times)} numbers can be a time")
     return Latency.of(times)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from mono3d_kd_core.evaluation.kitti_curve import CurveProblem
+from mono3d_kd_core.evaluation.kitti_curve import POINTS, CurveProblem
 from mono3d_kd_core.evaluation.kitti_overlaps import Overlaps
 from mono3d_kd_core.evaluation.kitti_rules import (
     CLASSES,
@@ -45,6 +45,14 @@ class Curve:
         """Average over 11 recalls, (3,) percent (the benchmark until 2019)."""
         return np.asarray(self.precision[:, ::4].mean(1))
 
+    def as_json(self) -> dict[str, Any]:
+        """Return {"R40": [easy, moderate, hard], "R11": [...], "precision": [[41], [41], [41]]}."""
+        return {"R40": self.r40.tolist(), "R11": self.r11.tolist(), "precision": self.precision.tolist()}
+
+
+NOT_EVALUATED = {"R40": [None] * 3, "R11": [None] * 3, "precision": [[None] * POINTS] * 3}
+"""What stands in the JSON for a curve of detections that carry no such boxes."""
+
 
 @dataclass(frozen=True)
 class ClassResult:
@@ -69,13 +77,13 @@ class KittiResult:
         return float(average[[level_.name for level_ in LEVELS].index(level)])
 
     def as_json(self) -> dict[str, Any]:
-        """Return {class: {metric: {"R40": [easy, moderate, hard], "R11": [...], "precision": [[41], [41], [41]]}}}."""
+        """Return {class: {metric: curve}}, always with all six metrics; null stands for what was not evaluated."""
         return {
             name: {
-                metric: {"R40": curve.r40.tolist(), "R11": curve.r11.tolist(), "precision": curve.precision.tolist()}
-                for metric, curve in result.curves.items()
+                metric.name: each.curves[metric.name].as_json() if metric.name in each.curves else NOT_EVALUATED
+                for metric in metrics_of(name)
             }
-            for name, result in self.classes.items()
+            for name, each in self.classes.items()
         }
 
 

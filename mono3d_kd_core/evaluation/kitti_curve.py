@@ -9,12 +9,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from mono3d_kd_core.evaluation.kitti_overlaps import Overlaps
-from mono3d_kd_core.evaluation.kitti_rules import (
-    ABSENT,
-    COUNTED,
-    Metric,
-    Use,
-)
+from mono3d_kd_core.evaluation.kitti_rules import ABSENT, COUNTED, Metric, Use
 from mono3d_kd_core.evaluation.pairs import Indices
 from mono3d_kd_core.geometry.rigid import Matrix
 from mono3d_kd_core.io.kitti_table import LabelTable

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mono3d_kd_core.errors import DataError
-from mono3d_kd_core.evaluation.comparison import Target
+from mono3d_kd_core.evaluation.comparison_result import Target
 from mono3d_kd_core.evaluation.inputs import detection_folder
 from mono3d_kd_core.evaluation.kitti_rules import CLASSES, LEVELS, Metric, is_type, metrics_of
 from mono3d_kd_core.io.files import read_text

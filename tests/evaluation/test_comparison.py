@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 
 from mono3d_kd_core.errors import DataError
-from mono3d_kd_core.evaluation.comparison import Comparison, Difference, Target, compare_runs
+from mono3d_kd_core.evaluation.comparison import compare_runs
 from mono3d_kd_core.evaluation.comparison_report import comparison_report
+from mono3d_kd_core.evaluation.comparison_result import Comparison, Difference, Target
 from mono3d_kd_core.evaluation.kitti_ap import evaluate_kitti
 from mono3d_kd_core.evaluation.kitti_curve import CurveProblem
 from mono3d_kd_core.evaluation.kitti_overlaps import Overlaps
@@ -166,6 +167,13 @@ def test_every_pair_and_target_is_compared() -> None:
 def test_a_metric_that_does_not_exist_is_refused(text: str, message: str) -> None:
     with pytest.raises(DataError, match=message):
         Target.parse(text)
+
+
+def test_orientation_that_a_run_does_not_have_is_refused() -> None:
+    truth = street(50)
+    blind = LabelTable.join([row(alpha=-10)] * 50)
+    with pytest.raises(DataError, match=r"blind: Car/aos@0\.7/moderate cannot be compared"):
+        compare_runs(truth, {"seeing": [truth], "blind": [blind]}, [Target.parse("Car/aos@0.7")])
 
 
 def test_the_usual_targets_are_those_of_the_classes_present() -> None:

@@ -108,6 +108,10 @@ def test_mistakes_end_with_a_message_and_code_2(folders: tuple[Path, Path], tmp_
     assert done.returncode == 2
     assert "000050.txt" in done.stderr
     assert "Traceback" not in done.stderr
+    (tmp_path / "times.txt").write_text("10 nan 20")
+    done = run("--labels", labels, "--detections", found, "--latency", tmp_path / "times.txt")
+    assert done.returncode == 2
+    assert "times.txt: expected milliseconds" in done.stderr
     (found / "000003.txt").write_text("Car -1 -1 0 1 2 3 4 1 1 1 0 0 9 0\n")
     done = run("--labels", labels, "--detections", found)
     assert done.returncode == 2

@@ -348,3 +348,10 @@ def test_json_has_the_agreed_shape() -> None:
     entry = content["Car"]["3d@0.7"]
     assert entry["R40"] == entry["R11"] == [100, 100, 100]
     assert [len(curve) for curve in entry["precision"]] == [41, 41, 41]
+
+
+def test_json_has_null_where_the_detections_carry_no_such_boxes() -> None:
+    content = json.loads(json.dumps(of_one_frame(row(), row(alpha=-10)).as_json()))
+    assert list(content["Car"]) == ["2d@0.7", "aos@0.7", "bev@0.7", "3d@0.7", "bev@0.5", "3d@0.5"]
+    assert content["Car"]["aos@0.7"] == {"R40": [None] * 3, "R11": [None] * 3, "precision": [[None] * 41] * 3}
+    assert content["Car"]["2d@0.7"]["R40"] == [100, 100, 100]
