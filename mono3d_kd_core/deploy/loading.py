@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 TEACHERS = {
     "point_gnn": "mono3d_kd_core.teachers.point_gnn:PointGNN",
     "pointpillars": "mono3d_kd_core.teachers.pointpillars:PointPillars",
+    "second": "mono3d_kd_core.teachers.second:Second",
 }
 STUDENTS = {"keypoint": "mono3d_kd_core.students.keypoint:KeypointStudent"}
 

@@ -68,11 +68,36 @@ class PillarFeatures(nn.Module):
         return torch.where((lengths < described.shape[1])[:, None], torch.maximum(best, nothing), best)
 
 
-def scatter_to_bev(features: Tensor, coordinates: Tensor, sample: Tensor, batch: int, rows: int, columns: int) -> Tensor:
-    """Place pillar features (V, C) at their cells: (batch, C, rows, columns), zero elsewhere.
+class _MapLayer(nn.Module):
+    """Convolution, batch normalisation, ReLU: named as OpenPCDet's BasicBlock2D."""
 
-    coordinates (V, 3) as z, y, x; sample (V,) says which of the batch each pillar belongs to.
+    def __init__(self, width: int, stride: int) -> None:
+        super().__init__()
+        self.conv, self.bn = nn.Conv2d(width, width, 3, stride, 1), nn.BatchNorm2d(width)
+
+    def forward(self, bev: Tensor) -> Tensor:
+        return torch.relu(self.bn(self.conv(bev)))
+
+
+class PillarMap(nn.Module):
+    """Pillar features at their cells of the ground, zero elsewhere, and convolutions over them where there are any.
+
+    The first of `layers` convolutions halves the resolution (CMKD's PointPillarScatter; none in the published network).
     """
-    bev = features.new_zeros(batch, rows * columns, features.shape[1])
-    bev[sample, coordinates[:, 1].long() * columns + coordinates[:, 2].long()] = features
-    return bev.permute(0, 2, 1).reshape(batch, -1, rows, columns).contiguous()
+
+    def __init__(self, rows: int, columns: int, width: int, layers: int = 0) -> None:
+        super().__init__()
+        self.rows, self.columns = rows, columns
+        self.conv_layers = nn.ModuleList(_MapLayer(width, 1 if i else 2) for i in range(layers))
+
+    def forward(self, features: Tensor, coordinates: Tensor, sample: Tensor, batch: int) -> Tensor:
+        """Return the map (batch, C, rows, columns) of features (V, C).
+
+        coordinates (V, 3) as z, y, x; sample (V,) says which of the batch each pillar belongs to.
+        """
+        cells = features.new_zeros(batch, self.rows * self.columns, features.shape[1])
+        cells[sample.long(), coordinates[:, 1].long() * self.columns + coordinates[:, 2].long()] = features
+        bev = cells.permute(0, 2, 1).reshape(batch, -1, self.rows, self.columns).contiguous()
+        for layer in self.conv_layers:
+            bev = layer(bev)
+        return bev

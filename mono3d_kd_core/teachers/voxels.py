@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numba
@@ -43,6 +44,16 @@ class Voxels:
         """Return the mean of each voxel's points (V, C): SECOND's voxel feature (Yan et al. 2018)."""
         sums = self.points.sum(1)
         return np.asarray(sums / np.maximum(self.counts, 1)[:, None].astype(np.float32), np.float32)
+
+
+def stack(clouds: Sequence[Voxels]) -> tuple[Voxels, NDArray[np.int32]]:
+    """Join the voxels of several clouds; return them and the number of the cloud (V,) that each belongs to."""
+    joined = Voxels(
+        np.concatenate([cloud.points for cloud in clouds]),
+        np.concatenate([cloud.coordinates for cloud in clouds]),
+        np.concatenate([cloud.counts for cloud in clouds]),
+    )
+    return joined, np.repeat(np.arange(len(clouds), dtype=np.int32), [len(cloud.counts) for cloud in clouds])
 
 
 def voxelise(points: NDArray[np.float32], grid: VoxelGrid, max_points: int, max_voxels: int) -> Voxels:

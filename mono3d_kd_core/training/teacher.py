@@ -18,8 +18,6 @@ from torch import Tensor
 from mono3d_kd_core.deploy.bundle import Bundle, Card, save_bundle
 from mono3d_kd_core.errors import ModelError
 from mono3d_kd_core.geometry.boxes import Boxes3D
-from mono3d_kd_core.geometry.overlap import rows_3d
-from mono3d_kd_core.heads.anchor_loss import Assignment, anchor_loss, assign
 from mono3d_kd_core.teachers.pointpillars import PointPillars, PointPillarsConfig
 from mono3d_kd_core.training.average_precision import AveragePrecision
 from mono3d_kd_core.training.clouds import CloudData, CloudExample, Clouds, WorldAugmentConfig
@@ -53,8 +51,8 @@ class TeacherModule(pl.LightningModule):
 
     def training_step(self, batch: list[CloudExample], _: int) -> Tensor:
         """Return the loss of a batch; ModelError ends a run whose loss is no number."""
-        responses, _bev = self.teacher([self.teacher.pillars(example.points) for example in batch])
-        terms = anchor_loss(responses, [self._assignment(example.boxes) for example in batch])
+        responses, _bev = self.teacher([self.teacher.voxels(example.points) for example in batch])
+        terms = self.teacher.losses(responses, [example.boxes for example in batch])
         loss = torch.stack(list(terms.values())).sum()
         if not torch.isfinite(loss):
             names = ", ".join(example.id for example in batch)
@@ -63,13 +61,6 @@ class TeacherModule(pl.LightningModule):
         self.log_dict({f"loss/{name}": value for name, value in terms.items()}, batch_size=len(batch))
         return loss
 
-    def _assignment(self, boxes: Boxes3D) -> Assignment:
-        config, anchors = self.teacher.config, self.teacher.anchors
-        rows = torch.from_numpy(rows_3d(boxes)).to(anchors)
-        indices = [self.teacher.classes.index(str(label)) for label in boxes.label]
-        labels = torch.tensor(indices, dtype=torch.long, device=anchors.device)
-        return assign(anchors.view(self.teacher.anchor_shape), config.kinds, rows, labels)
-
     def on_validation_epoch_start(self) -> None:
         """Forget the last validation."""
         self.found, self.truth = [], []
@@ -77,7 +68,7 @@ class TeacherModule(pl.LightningModule):
 
     def validation_step(self, batch: list[CloudExample], _: int) -> None:
         """Keep what was found and what is there."""
-        responses, _bev = self.teacher([self.teacher.pillars(example.points) for example in batch])
+        responses, _bev = self.teacher([self.teacher.voxels(example.points) for example in batch])
         found = self.teacher.decode(responses)
         self.found += found
         self.truth += [example.boxes for example in batch]

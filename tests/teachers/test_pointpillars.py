@@ -15,27 +15,12 @@ from mono3d_kd_core.heads.anchor import encode
 from mono3d_kd_core.heads.anchor_loss import anchor_loss, assign
 from mono3d_kd_core.teachers.base import Want
 from mono3d_kd_core.teachers.pointpillars import PointPillars, PointPillarsConfig
+from tests.teachers.clouds import car_cloud, frame
 
 SMALL = PointPillarsConfig(
     low=(0.0, -10.24, -3.0), high=(20.48, 10.24, 1.0), pillar=0.32, width=16, layers=(1, 1), strides=(2, 2),
     filters=(16, 32), up_strides=(1, 2), up_filters=(16, 16), max_points=8, camera_view=False,
 )  # fmt: skip
-
-
-def frame(points: np.ndarray | None) -> SensorFrame:
-    rig = Rig(CameraModel.pinhole(64, 32, 50, 50, 32, 16), np.eye(4))
-    cloud = None if points is None else points.astype(np.float32)
-    return SensorFrame("000000", 1, np.zeros((32, 64, 3), np.uint8), cloud, rig)
-
-
-def car_cloud(seed: int = 0) -> np.ndarray:
-    """A ground plane and the near faces of one car standing at (10, 1)."""
-    rng = np.random.default_rng(seed)
-    ground = np.column_stack([rng.uniform(0, 20, 3000), rng.uniform(-10, 10, 3000), np.full(3000, -1.73)])
-    rear = np.column_stack([np.full(300, 8.05), rng.uniform(0.2, 1.8, 300), rng.uniform(-1.73, -0.2, 300)])
-    side = np.column_stack([rng.uniform(8.05, 11.95, 500), np.full(500, 0.2), rng.uniform(-1.73, -0.2, 500)])
-    xyz = np.concatenate([ground, rear, side])
-    return np.column_stack([xyz, rng.uniform(0, 1, len(xyz))]).astype(np.float32)
 
 
 def test_kitti_shape_has_the_published_number_of_parameters_and_outputs() -> None:
@@ -58,7 +43,7 @@ def test_pillar_features_equal_the_dense_formula() -> None:
     layer.norm.running_mean.normal_()
     layer.norm.bias.data.normal_()
     network.eval()
-    voxels = network.pillars(car_cloud())
+    voxels = network.voxels(car_cloud())
     points, counts = torch.from_numpy(voxels.points), torch.from_numpy(voxels.counts)
     rows = []
     for pillar, count, (_, y, x) in zip(points, counts.tolist(), voxels.coordinates.tolist(), strict=True):
@@ -73,7 +58,7 @@ def test_pillar_features_equal_the_dense_formula() -> None:
 def test_dense_and_sparse_paths_agree() -> None:
     torch.manual_seed(0)
     network = PointPillars(SMALL).train()
-    voxels = network.pillars(car_cloud())
+    voxels = network.voxels(car_cloud())
     network.vfe.pfn_layers[0].norm.momentum = 1.0  # one step makes the running statistics those of this batch
     trained = network.vfe(voxels)
     norm = network.vfe.pfn_layers[0].norm
@@ -86,7 +71,7 @@ def test_responses_written_for_a_car_decode_to_that_car() -> None:
     network = PointPillars(SMALL).eval()
     car = torch.tensor([10.0, 1.0, -1.0, 3.9, 1.6, 1.56, 2.5])
     best = int((network.anchors[:, :2] - car[:2]).norm(dim=1).argmin())
-    responses, _ = network([network.pillars(car_cloud())])
+    responses, _ = network([network.voxels(car_cloud())])
     responses.logits.data.fill_(-9.0)
     responses.logits.data[0, best, 0] = 4.0
     responses.codes.data[0, best] = encode(car, network.anchors[best])
@@ -100,9 +85,8 @@ def test_responses_written_for_a_car_decode_to_that_car() -> None:
 
 def test_learns_one_cloud() -> None:
     torch.manual_seed(0)
-    torch.set_num_threads(2)
     network = PointPillars(SMALL).train()
-    voxels = network.pillars(car_cloud())
+    voxels = network.voxels(car_cloud())
     kinds = SMALL.kinds
     car = torch.tensor([[10.0, 1.0, -1.0, 3.9, 1.6, 1.5, 0.0]])
     target = assign(network.anchors.view(network.anchor_shape), kinds, car, torch.tensor([0]))
