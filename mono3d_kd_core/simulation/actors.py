@@ -80,7 +80,7 @@ def draw_cyclist(rng: np.random.Generator) -> Actor:
     """Draw a cyclist."""
     figure = people.Figure.draw(rng)
     colour = vehicles.draw_paint(rng)
-    margin = (0.0, float(rng.uniform(0.0, 0.12)))
+    margin = (0.0, 0.3 * float(rng.uniform()) ** 2)
     return _fitted("Cyclist", lambda phase: people.cyclist(figure, phase, colour), True, 5.5, margin)
 
 

@@ -69,9 +69,9 @@ def sitter(figure: Figure) -> Mesh:
 
 def cyclist(figure: Figure, phase: float, frame_colour: ArrayLike) -> Mesh:
     """Return a bicycle with its rider, heading +x, at a phase of the pedals in radians."""
-    rider = replace(figure, height=1.73 + 0.7 * (figure.height - 1.70), build=0.85 + 0.5 * (figure.build - 0.88))
-    longer = 1.03 + 0.25 * (figure.stride - 0.9)
-    return _dress(rider, _riding_mannequin(_index(phase)), frame_colour).scaled(longer, 1, 1)
+    rider = replace(figure, height=1.72 + 0.7 * (figure.height - 1.70), build=0.85 + 0.5 * (figure.build - 0.88))
+    longer, broader = 1.05 + 0.25 * (figure.stride - 0.9), 0.82 + 0.55 * (figure.build - 0.88)
+    return _dress(rider, _riding_mannequin(_index(phase)), frame_colour).scaled(longer, broader, 1)
 
 
 def _index(phase: float) -> int:

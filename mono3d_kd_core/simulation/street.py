@@ -10,6 +10,8 @@ from numpy.typing import ArrayLike, NDArray
 Vector = NDArray[np.float64]
 STEP = 1.0
 """Metres between the samples of an axis."""
+PAVEMENT_FALL = 0.03
+"""Slope of a pavement towards its kerb, for the rain."""
 
 
 @dataclass(frozen=True)
@@ -147,7 +149,8 @@ class Street:
             for c in self.crossings:
                 if c.left if sign > 0 else c.right:
                     mouth |= np.abs(s - c.s) < c.half_width
-            raised = np.where((out > side.kerb_line) & ~mouth, side.kerb, 0.0)
+            behind_kerb = np.clip(out - side.kerb_line, 0, side.pavement)
+            raised = np.where((out > side.kerb_line) & ~mouth, side.kerb + PAVEMENT_FALL * behind_kerb, 0.0)
             beyond = np.maximum(out - side.kerb_line - side.pavement, 0) * np.where(mouth, 0.3 * side.bank, side.bank)
             z = z + np.where(out >= 0, road + raised + np.clip(beyond, -4, 6), 0)
         return np.asarray(z)

@@ -199,15 +199,14 @@ def _walkers(street: Street, sign: int, seconds: float, rng: np.random.Generator
         base = side.kerb_line + 0.4 + float(rng.uniform(0, 1)) * max(side.pavement - 0.6, 0.4)
         role = rng.random()
         for k in range(company):
-            place, out = float(s) + float(rng.normal(0, 0.4)), sign * (base + 0.65 * k)
-            if role < 0.60:
+            place, out = float(s) + float(rng.normal(0, 0.4)), sign * min(base + 0.65 * k, side.building_line - 0.4)
+            if role < 0.54:
                 heading = (0.0 if forth else np.pi) + float(rng.normal(0, 0.15))
                 way = steady(place, out, heading, 1.0 if forth else -1.0, 0.0, speed)
                 found.append(Mover(draw_walker(rng, True), way))
-            elif role < 0.78 and place > 10:
-                way = steady(
-                    place, sign * (side.kerb_line - float(rng.uniform(0, 4.5))), -sign * np.pi / 2, 0.0, -sign, speed
-                )
+            elif role < 0.80 and place > 10:
+                start = sign * (side.kerb_line - float(rng.uniform(0, side.kerb_line + 2.0)))
+                way = steady(place, start, -sign * np.pi / 2, 0.0, -sign, speed)
                 found.append(Mover(draw_walker(rng, True), way))
             elif role < 0.95:
                 found.append(Mover(draw_walker(rng, False), still(place, out, float(rng.uniform(-np.pi, np.pi)))))
@@ -222,13 +221,14 @@ def _cyclists(street: Street, sign: int, seconds: float, rng: np.random.Generato
     heading = 0.0 if sign < 0 else np.pi
     found = []
     reach = 10.0 * seconds
-    number = rng.poisson((0.6 if rng.random() < 0.3 else 0.05) * (1.2 if sign < 0 else 0.7) * (1 + reach / 60))
+    number = rng.poisson((0.6 if rng.random() < 0.3 else 0.05) * (1.4 if sign < 0 else 0.6) * (1 + reach / 60))
     for s in -6.0 + rng.gamma(2.0, 13.0, number) + rng.uniform(0, max(reach, 1e-6), number):
         if abs(s) < 4:
             continue
         near_kerb = side.lanes * side.lane_width - 0.5 if side.parking else side.kerb_line - 0.6
         on_road = rng.random() < 0.4
-        d = sign * (near_kerb if on_road else side.kerb_line + float(rng.uniform(0.6, 4.0)))
+        beside = min(side.kerb_line + float(rng.uniform(0.6, 4.0 if sign > 0 else 7.0)), side.building_line - 0.5)
+        d = sign * (near_kerb if on_road else beside)
         against = not on_road and rng.random() < 0.5
         speed = float(rng.uniform(2.5, 6.0))
         if rng.random() < 0.15 and s > 10 and not seconds:
