@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ from mono3d_kd_core.simulation.rig import SimulatedRig
 from mono3d_kd_core.simulation.world import Split
 
 Result = TypeVar("Result")
-VERSION = 1
+VERSION = 2
 """Goes up when the same seed draws other bytes, so that a folder is never finished by another simulator."""
 
 
@@ -82,7 +83,16 @@ def _start_worker(recording: Recording, task: Callable[[Recording, Shot], Any]) 
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     cv2.setNumThreads(1)
     os.environ["OMP_NUM_THREADS"] = "1"
+    threading.Thread(target=_leave_with_parent, daemon=True).start()
     _mine = (recording, recording.source(), task)
+
+
+def _leave_with_parent() -> None:
+    """End this process as soon as its parent is gone: one that was killed could not tell its workers."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 def _work(index: int) -> Any:

@@ -31,6 +31,8 @@ def write_kitti(
     Raises DataError when the folder holds frames of other settings, or cannot be written to.
     """
     _claim(root, recording)
+    for leftover in root.rglob(".*.tmp"):  # of writers that were killed
+        leftover.unlink(missing_ok=True)
     writer = KittiWriter(root, jpeg=recording.jpeg)
     ids = [f"{i:06d}" for i in range(recording.frames)]
     missing = [i for i, id_ in enumerate(ids) if not writer.has(id_)]

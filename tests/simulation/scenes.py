@@ -6,6 +6,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from mono3d_kd_core.simulation.scene import Scene
+from mono3d_kd_core.simulation.world import build_world
+
 
 def random_triangles(rng: np.random.Generator, count: int) -> NDArray[np.float32]:
     """Triangles (F,3,3) of many sizes all around the origin, some of them across the axes; none within half a metre."""
@@ -13,6 +16,12 @@ def random_triangles(rng: np.random.Generator, count: int) -> NDArray[np.float32
     middle *= rng.uniform(3, 60, (count, 1, 1)) / np.linalg.norm(middle, axis=2, keepdims=True)
     corners = middle + rng.normal(0, 1, (count, 3, 3)) * rng.choice([0.2, 1.0, 4.0], (count, 1, 1))
     return corners[np.linalg.norm(corners, axis=2).min(1) > 2.0].astype(np.float32)
+
+
+def street(index: int) -> NDArray[np.float32]:
+    """All triangles (F,3,3) of a simulated street in the frame of the car that drives through it, traffic included."""
+    world = build_world(6, index)
+    return Scene.at(world, 0.0, world.ego(0.0)).mesh.corners
 
 
 def first_hits(

@@ -9,7 +9,7 @@ from mono3d_kd_core.simulation.beams import MODELS, with_columns
 from mono3d_kd_core.simulation.lidar import azimuths, returns, trace
 from mono3d_kd_core.simulation.materials import Material
 from mono3d_kd_core.simulation.mesh import Mesh
-from tests.simulation.scenes import first_hits, random_triangles
+from tests.simulation.scenes import first_hits, random_triangles, street
 
 STILL = np.eye(4, dtype=np.float32)[None, None, :3]
 
@@ -34,6 +34,22 @@ def test_every_beam_meets_what_embree_says(model: str) -> None:
     both = same & (hit >= 0)
     assert both.mean() > 0.3
     np.testing.assert_allclose(distance.ravel()[both], expected[both], rtol=2e-4)
+
+
+@pytest.mark.parametrize("index", range(3))
+def test_the_beams_on_a_street_meet_what_embree_says(index: int) -> None:
+    corners = street(index) - np.array([0, 0, 1.73], np.float32)
+    beams = with_columns(MODELS["hdl64"], 720)
+
+    distance, triangle = trace(corners, np.zeros(len(corners), np.int32), STILL, beams)
+
+    expected, hit = first_hits(corners, np.zeros(3), directions("hdl64", 720).reshape(-1, 3))
+    hit = np.where(expected < beams.farthest, hit, -1)
+    same = triangle.ravel() == hit
+    near = np.isclose(distance.ravel(), np.where(hit >= 0, expected, np.inf), rtol=1e-3)
+    assert (hit >= 0).mean() > 0.5
+    assert same.mean() > 0.999
+    assert near.mean() > 0.999
 
 
 def test_the_layouts_are_those_of_the_data_sheets() -> None:

@@ -7,8 +7,10 @@ import pytest
 
 from mono3d_kd_core.errors import CalibrationError
 from mono3d_kd_core.geometry.camera import CameraModel
+from mono3d_kd_core.geometry.rigid import apply, inverse
 from mono3d_kd_core.simulation.raster import NEAR, Lens, count_unoccluded
-from tests.simulation.scenes import first_hits, random_triangles
+from mono3d_kd_core.simulation.rig import KITTI
+from tests.simulation.scenes import first_hits, random_triangles, street
 
 K = np.array([[180.0, 0, 121.3], [0, 178.0, 58.9], [0, 0, 1]])
 CAMERAS = {
@@ -39,6 +41,24 @@ def test_every_pixel_meets_what_embree_says(name: str) -> None:
     hit = same & (triangle >= 0)
     assert hit.mean() > 0.3
     np.testing.assert_allclose(depth.ravel()[hit], z[hit], rtol=2e-4)
+
+
+@pytest.mark.parametrize("index", range(3))
+def test_the_pixels_of_a_street_meet_what_embree_says(index: int) -> None:
+    sensors = KITTI.resized(414, 125).sensors()
+    camera = sensors.rig.camera
+    corners = apply(inverse(sensors.T_base_camera), street(index).reshape(-1, 3)).reshape(-1, 3, 3).astype(np.float32)
+    v, u = np.mgrid[:125, :414]
+    rays = camera.rays(np.column_stack([u.ravel(), v.ravel()]))
+
+    depth, face = Lens(camera).draw(corners)
+
+    distance, triangle = first_hits(corners, np.zeros(3), rays)
+    z = distance / np.linalg.norm(rays, axis=1)
+    hit = triangle >= 0
+    assert hit.mean() > 0.5
+    assert np.mean(face.ravel() == triangle) > 0.999
+    assert np.mean(np.isclose(depth.ravel()[hit], z[hit], rtol=1e-3)) > 0.999
 
 
 def test_a_triangle_through_the_camera_needs_no_clipping() -> None:

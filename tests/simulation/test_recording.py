@@ -5,8 +5,12 @@ from __future__ import annotations
 import errno
 import hashlib
 import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
-from typing import NoReturn
 
 import numpy as np
 import pytest
@@ -22,6 +26,7 @@ from mono3d_kd_core.simulation.rig import KITTI, LidarSection
 from mono3d_kd_core.simulation.sheet import write_sheet
 from mono3d_kd_core.simulation.write_bag import TRUTH_TOPIC, write_bag
 from mono3d_kd_core.simulation.write_kitti import write_kitti
+from tests.conftest import REPOSITORY
 
 SMALL = KITTI.resized(160, 48)
 
@@ -80,13 +85,70 @@ def test_a_folder_of_other_settings_is_not_mixed_up(scenes: Path) -> None:
         write_kitti(Recording(4, 9, SMALL, dense=True), scenes)
 
 
-def test_a_full_disk_is_said_in_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(*_: object) -> NoReturn:
+def test_a_disk_that_fills_up_is_said_in_words_and_the_run_goes_on_later(
+    scenes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_bytes, room = Path.write_bytes, 20  # files: the settings, two frames of eight, a half of the third
+
+    def write_while_there_is_room(path: Path, data: bytes) -> int:
+        nonlocal room
+        room -= 1
+        if room >= 0:
+            return write_bytes(path, data)
+        write_bytes(path, data[: len(data) // 2])
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(Path, "write_bytes", full)
-    with pytest.raises(DataError, match="cannot be written: No space left on device"):
-        write_kitti(Recording(1, 8, SMALL), tmp_path)
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "write_bytes", write_while_there_is_room)
+        with pytest.raises(DataError, match=r"velodyne/000002\.bin: cannot be written: No space left on device"):
+            write_kitti(Recording(4, 8, SMALL, dense=True), tmp_path)
+    write_kitti(Recording(4, 8, SMALL, dense=True), tmp_path)
+    assert digests(tmp_path) == digests(scenes)
+
+
+@pytest.mark.slow
+def test_a_run_killed_with_its_workers_at_it_leaves_nobody_behind_and_goes_on(scenes: Path, tmp_path: Path) -> None:
+    options = [
+        "--scenes",
+        "300",
+        "--seed",
+        "8",
+        "--size",
+        "160x48",
+        "--dense",
+        "--workers",
+        "2",
+        "--out",
+        str(tmp_path),
+    ]
+    command = [sys.executable, "-m", "mono3d_kd_core.cli", "simulate", *options]
+    run = subprocess.Popen(command, cwd=REPOSITORY, start_new_session=True, stdout=subprocess.DEVNULL)
+    _wait_until(lambda: (tmp_path / "calib" / "000000.txt").exists())
+    run.kill()
+    run.wait()
+    _wait_until(lambda: not _group_lives(run.pid))
+    assert len(list((tmp_path / "calib").iterdir())) < 300
+
+    (tmp_path / "image_2" / ".000003.png.1.tmp").write_bytes(b"half a picture")
+    write_kitti(Recording(4, 8, SMALL, dense=True), tmp_path)
+    first_four = {name: digest for name, digest in digests(tmp_path).items() if Path(name).stem <= "000003"}
+    assert first_four == {name: digest for name, digest in digests(scenes).items() if Path(name).stem <= "000003"}
+    assert not list(tmp_path.rglob(".*"))
+
+
+def _wait_until(condition: Callable[[], bool], seconds: float = 100.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it did not happen"
+        time.sleep(0.05)
+
+
+def _group_lives(group: int) -> bool:
+    try:
+        os.killpg(group, 0)
+    except ProcessLookupError:
+        return False
+    return True
 
 
 def test_the_folder_is_read_like_kittis(scenes: Path) -> None:
