@@ -1,59 +1,57 @@
-"""How much simulated frames measure like KITTI's: label distributions, points per box, and a real teacher's recall.
+"""How much simulated labels are distributed like KITTI's: a table of Kolmogorov-Smirnov distances, and a plot.
 
 Example:
-  mono3d-kd simulate --scenes 500 --seed 12 --out /tmp/sim
-  python benchmarks/simulator_realism.py /tmp/sim --labels KITTI/training/label_2 --frames KITTI/training \\
-      --teacher BUNDLE --out docs/images/simulator_distributions.png
+  mono3d-kd simulate --dataset sim-small --out data/sim-small
+  python benchmarks/simulator_realism.py data/sim-small/training --labels KITTI/training/label_2 \\
+      --out docs/images/simulator_distributions.png
 """
 
 from __future__ import annotations
 
 import argparse
-from dataclasses import dataclass
-from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mono3d_kd_core.geometry.boxes import Boxes3D
-from mono3d_kd_core.geometry.overlap import iou_3d, rows_3d
-from mono3d_kd_core.io.kitti import KittiLabels, KittiObjectSource
+from mono3d_kd_core.io.kitti import KittiLabels
 from mono3d_kd_core.io.kitti_calibration import KittiCalibration
 
-CLASSES = ("Car", "Pedestrian", "Cyclist")
-QUANTITIES = ("distance", "sideways", "height of the ground", "length", "width", "height", "rotation_y", "alpha",
-              "objects a frame", "2D height", "truncation", "occlusion")  # fmt: skip
+CLASSES = {"Car": "tab:blue", "Pedestrian": "tab:orange", "Cyclist": "tab:green"}
+UNITS = {
+    "distance": "m", "sideways": "m, right is positive", "height of the ground": "m below the camera", "length": "m",
+    "width": "m", "height": "m", "rotation_y": "rad", "alpha": "rad", "objects a frame": "", "2D height": "pixels",
+    "truncation": "share", "occlusion": "level",
+}  # fmt: skip
+"""The quantities compared, and their units."""
 KITTI_FOCAL = 721.5377
 
 Vector = NDArray[np.float64]
+Measured = dict[str, dict[str, Vector]]
+"""Class -> quantity -> its values in all label files."""
 
 
-@dataclass(frozen=True)
-class Measured:
-    """The values of each quantity for one class, over a set of label files."""
+def measure(folder: Path, focal: float = KITTI_FOCAL) -> Measured:
+    """Measure all label files of a folder; heights in pixels are brought from `focal` to KITTI's focal length."""
+    every = [KittiLabels.read(path) for path in sorted(folder.glob("*.txt"))]
+    return {kind: _measure([labels[labels.type == kind] for labels in every], KITTI_FOCAL / focal) for kind in CLASSES}
 
-    values: dict[str, Vector]
 
-
-def measure(folder: Path, kind: str, pixel_scale: float = 1.0) -> Measured:
-    """Measure the labels of one class; pixel_scale brings 2D heights to KITTI's focal length."""
-    columns: dict[str, list[Vector]] = {name: [] for name in QUANTITIES}
-    for path in sorted(folder.glob("*.txt")):
-        every = KittiLabels.read(path)
-        labels = every[every.type == kind]
-        columns["objects a frame"].append(np.array([float(len(labels))]))
-        columns["distance"].append(labels.location[:, 2])
-        columns["sideways"].append(labels.location[:, 0])
-        columns["height of the ground"].append(labels.location[:, 1])
-        for axis, name in enumerate(("height", "width", "length")):
-            columns[name].append(labels.dimensions[:, axis])
-        columns["rotation_y"].append(labels.rotation_y)
-        columns["alpha"].append(labels.alpha)
-        columns["2D height"].append((labels.bbox[:, 3] - labels.bbox[:, 1]) * pixel_scale)
-        columns["truncation"].append(labels.truncated)
-        columns["occlusion"].append(labels.occluded[labels.occluded < 3].astype(np.float64))
-    return Measured({name: np.concatenate(parts) for name, parts in columns.items()})
+def _measure(frames: list[KittiLabels], pixel_scale: float) -> dict[str, Vector]:
+    """Return the values of each quantity for one class, given its labels in each frame."""
+    location = np.concatenate([f.location for f in frames])
+    dimensions = np.concatenate([f.dimensions for f in frames])
+    bbox = np.concatenate([f.bbox for f in frames])
+    occluded = np.concatenate([f.occluded for f in frames])
+    return {
+        "distance": location[:, 2], "sideways": location[:, 0], "height of the ground": location[:, 1],
+        "length": dimensions[:, 2], "width": dimensions[:, 1], "height": dimensions[:, 0],
+        "rotation_y": np.concatenate([f.rotation_y for f in frames]), "alpha": np.concatenate([f.alpha for f in frames]),
+        "objects a frame": np.array([float(len(f)) for f in frames]),
+        "2D height": (bbox[:, 3] - bbox[:, 1]) * pixel_scale,
+        "truncation": np.concatenate([f.truncated for f in frames]),
+        "occlusion": occluded[occluded < 3].astype(np.float64),  # 3 is "unknown"
+    }  # fmt: skip
 
 
 def kolmogorov_smirnov(a: Vector, b: Vector) -> float:
@@ -63,117 +61,58 @@ def kolmogorov_smirnov(a: Vector, b: Vector) -> float:
     return float(np.abs(below[0] - below[1]).max())
 
 
-def points_in_boxes(source: KittiObjectSource, kind: str) -> tuple[Vector, Vector]:
-    """Return distance and number of LiDAR points of each labelled object of a class."""
-    distance, count = [], []
-    for index in range(len(source)):
-        frame = source[index]
-        if frame.points is None:
-            continue
-        boxes = source.labels(index).boxes()
-        boxes = frame.rig.boxes_in_lidar(boxes[np.flatnonzero(boxes.label == kind)])
-        for i in range(len(boxes)):
-            local = frame.points[:, :3] - boxes.centre[i]
-            c, s = np.cos(boxes.yaw[i]), np.sin(boxes.yaw[i])
-            along, across = c * local[:, 0] + s * local[:, 1], c * local[:, 1] - s * local[:, 0]
-            inside = np.abs(np.column_stack([along, across, local[:, 2]])) <= boxes.size[i] / 2
-            distance.append(float(np.hypot(*boxes.centre[i, :2])))
-            count.append(float(inside.all(1).sum()))
-    return np.array(distance), np.array(count)
+def print_table(real: Measured, simulated: Measured) -> None:
+    """Print the distances, and how many objects they rest on."""
+    print("| quantity | " + " | ".join(CLASSES) + " |\n|---|" + "---|" * len(CLASSES))
+    for name in UNITS:
+        distances = [kolmogorov_smirnov(real[k][name], simulated[k][name]) for k in CLASSES]
+        print(f"| {name} | " + " | ".join(f"{d:.2f}" for d in distances) + " |")
+    for what, digest in (("objects a frame, mean", np.mean), ("objects", np.sum)):
+        pairs = [[digest(m[k]["objects a frame"]) for m in (real, simulated)] for k in CLASSES]
+        cells = [f"{a:.2f} / {b:.2f}" if digest is np.mean else f"{a:.0f} / {b:.0f}" for a, b in pairs]
+        print(f"| {what}: KITTI / simulated | " + " | ".join(cells) + " |")
 
 
-def car_recall(source: KittiObjectSource, bundle: Path, limit: int) -> tuple[int, int]:
-    """Return how many cars within 40 m a teacher finds at 3D IoU 0.5, and how many there are."""
-    from mono3d_kd_core.deploy.loading import load_teacher
-
-    teacher = load_teacher(bundle)
-    found = total = 0
-    for index in range(min(limit, len(source))):
-        frame = source[index]
-        if frame.points is None:
-            continue
-        cars = frame.rig.boxes_in_lidar(_near_cars(source.labels(index).boxes()))
-        if not len(cars):
-            continue
-        seen = frame.rig.boxes_in_lidar(teacher.observe(frame).boxes)
-        seen = seen[np.flatnonzero(seen.label == "Car")]
-        overlap = iou_3d(rows_3d(cars), rows_3d(seen)) if len(seen) else np.zeros((len(cars), 1))
-        found += int((overlap.max(1) >= 0.5).sum())
-        total += len(cars)
-    return found, total
-
-
-def _near_cars(boxes: Boxes3D) -> Boxes3D:
-    return boxes[np.flatnonzero((boxes.label == "Car") & (np.hypot(*boxes.centre[:, :2].T) < 40))]
-
-
-def plot(real: dict[str, Measured], simulated: dict[str, Measured], out: Path) -> None:
-    """Draw both distribution functions of every quantity and class."""
+def plot(real: Measured, simulated: Measured, out: Path) -> None:
+    """Draw the distribution functions of every quantity, KITTI's solid and the simulated ones dashed."""
     import matplotlib
 
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
 
-    figure, axes = plt.subplots(len(CLASSES), len(QUANTITIES), figsize=(26, 6.5), sharey=True)
-    for row, kind in zip(axes, CLASSES):
-        for axis, name in zip(row, QUANTITIES):
-            for label, measured, colour in (("KITTI", real, "0.3"), ("simulated", simulated, "tab:orange")):
-                values = np.sort(measured[kind].values[name])
-                low, high = np.percentile(real[kind].values[name], [0.2, 99.8])
-                axis.plot(values, np.linspace(0, 1, len(values)), color=colour, label=label, linewidth=1.2)
-                axis.set_xlim(low, high + 1e-6)
-            axis.set_title(f"{kind}: {name}", fontsize=7)
-            axis.tick_params(labelsize=6)
-    axes[0, 0].legend(fontsize=6)
-    figure.tight_layout()
+    plt.rcParams["font.size"] = 11
+    figure, axes = plt.subplots(4, 3, figsize=(13, 14), sharey=True)
+    for axis, (name, unit) in zip(axes.flat, UNITS.items()):
+        for kind, colour in CLASSES.items():
+            for origin, measured, dashes in (("KITTI", real, "-"), ("simulated", simulated, "--")):
+                values = np.sort(measured[kind][name])
+                share = np.arange(1, len(values) + 1) / len(values)
+                axis.step(values, share, dashes, where="post", color=colour, linewidth=1.6, label=f"{kind}, {origin}")
+        extremes = [np.percentile(real[kind][name], [0.3, 99.7]) for kind in CLASSES]
+        axis.set_xlim(min(e[0] for e in extremes), max(e[1] for e in extremes) + 1e-6)
+        axis.set_xlabel(f"{name} ({unit})" if unit else name)
+        axis.grid(alpha=0.3)
+    for axis in axes[:, 0]:
+        axis.set_ylabel("share at or below")
+    figure.tight_layout(rect=(0, 0, 1, 0.95))
+    handles, names = axes[0, 0].get_legend_handles_labels()
+    figure.legend(handles, names, ncols=3, loc="upper center", frameon=False)
     out.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(out, dpi=70)
+    figure.savefig(out, dpi=80)
 
 
 def main() -> None:
-    """Print the tables, draw the plot."""
+    """Print the table, draw the plot."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("simulated", type=Path)
-    parser.add_argument("--labels", type=Path, help="KITTI's label_2")
-    parser.add_argument("--frames", type=Path, help="a KITTI object folder with LiDAR")
-    parser.add_argument("--teacher", type=Path, help="a bundle of a LiDAR teacher")
-    parser.add_argument("--limit", type=int, default=40, help="how many simulated frames the teacher sees")
-    parser.add_argument("--out", type=Path)
+    parser.add_argument("simulated", type=Path, help="a simulated folder")
+    parser.add_argument("--labels", type=Path, required=True, help="KITTI's label_2, all 7481 files")
+    parser.add_argument("--out", type=Path, help="the plot to write")
     options = parser.parse_args()
-    if options.labels:
-        calibration = KittiCalibration.read(min((options.simulated / "calib").glob("*.txt")))
-        scale = KITTI_FOCAL / calibration.P2[1, 1]
-        real = {kind: measure(options.labels, kind) for kind in CLASSES}
-        simulated = {kind: measure(options.simulated / "label_2", kind, scale) for kind in CLASSES}
-        print("| quantity | " + " | ".join(CLASSES) + " |\n|---|" + "---|" * len(CLASSES))
-        for name in QUANTITIES:
-            distances = [kolmogorov_smirnov(real[k].values[name], simulated[k].values[name]) for k in CLASSES]
-            print(f"| {name} | " + " | ".join(f"{d:.2f}" for d in distances) + " |")
-        means = [
-            (real[k].values["objects a frame"].mean(), simulated[k].values["objects a frame"].mean()) for k in CLASSES
-        ]
-        print(
-            "| objects a frame, mean: KITTI / simulated | " + " | ".join(f"{a:.2f} / {b:.2f}" for a, b in means) + " |"
-        )
-        if options.out:
-            plot(real, simulated, options.out)
-    if options.frames:
-        sources = (KittiObjectSource(options.frames), KittiObjectSource(options.simulated))
-        edges = np.array([0, 10, 20, 30, 40, 60])
-        print("\n| median points in a car's box | " + " | ".join(f"{a}-{b} m" for a, b in pairwise(edges)) + " |")
-        print("|---|" + "---|" * (len(edges) - 1))
-        for name, source in zip(("KITTI frames", "simulated"), sources):
-            distance, count = points_in_boxes(source, "Car")
-            cells = [count[(distance >= a) & (distance < b)] for a, b in pairwise(edges)]
-            print(
-                f"| {name} | "
-                + " | ".join(f"{np.median(c):.0f} (of {len(c)})" if len(c) else "-" for c in cells)
-                + " |"
-            )
-        if options.teacher:
-            for name, source in zip(("KITTI frames", "simulated"), sources):
-                found, total = car_recall(source, options.teacher, options.limit)
-                print(f"{name}: the teacher finds {found} of {total} cars within 40 m ({found / max(total, 1):.0%})")
+    calibration = KittiCalibration.read(min((options.simulated / "calib").glob("*.txt")))
+    real, simulated = measure(options.labels), measure(options.simulated / "label_2", calibration.P2[1, 1])
+    print_table(real, simulated)
+    if options.out:
+        plot(real, simulated, options.out)
 
 
 if __name__ == "__main__":
