@@ -48,6 +48,11 @@ class NodeProcess:
         """The exit status, None while it runs."""
         return self._process.poll()
 
+    @property
+    def pid(self) -> int:
+        """The id of the process."""
+        return self._process.pid
+
     def end(self) -> int:
         """Ask the process to end as Ctrl-C does, and return its exit status."""
         if self._process.poll() is None:
