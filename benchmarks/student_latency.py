@@ -1,4 +1,4 @@
-"""Milliseconds a frame of the keypoint student: `python benchmarks/student_latency.py [--rounds N] [--threads T]`.
+"""Milliseconds a frame of the keypoint student: `python -m benchmarks.student_latency [--rounds N] [--threads T]`.
 
 In one run on one machine: the dense form that MonoDLE publishes (every head at every cell, contiguous tensors), the same
 channels last, this project's detector (channels last, batch normalisation folded, regressions at peaks only), and ONNX
