@@ -76,6 +76,7 @@ setup(
             "mono3d-kd = mono3d_kd_core.cli:main",
             "student_node = mono3d_kd_ros.student_node:main",
             "teacher_node = mono3d_kd_ros.teacher_node:main",
+            "agreement_node = mono3d_kd_ros.agreement_node:main",
             "bag_player = mono3d_kd_ros.bag_player:main",
         ],
     },

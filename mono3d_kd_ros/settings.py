@@ -96,6 +96,30 @@ class TeacherSettings(NodeSettings):
     summary: str = Field("", description="File for the account of all frames at the end, as JSON; empty: the log only.")
 
 
+class AgreementSettings(BaseModel):
+    """Parameters of the node that compares student and teacher."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    autostart: bool = Field(
+        True, json_schema_extra=FIXED, description="Configure and activate at the start, without a lifecycle manager."
+    )
+    window: int = Field(100, ge=1, le=100_000, description="Frames that the figures are of: the latest.")
+    capacity: int = Field(300, ge=1, le=100_000, description="Frames that the slower side may be behind.")
+    student_min_score: float = Field(0.0, ge=0.0, le=1.0, description="The student's boxes below are left out.")
+    teacher_min_score: float = Field(
+        KEEP_ALL, description="The teacher's boxes below are left out; the scale is the teacher's own."
+    )
+    field_of_view: float = Field(
+        80.0, ge=1.0, le=360.0, description="Degrees to the left and right together that the camera sees; boxes outside "
+        "are left out."
+    )  # fmt: skip
+    least_recall: float = Field(0.5, ge=0.0, le=1.0, description="A lower share of the teacher's boxes is a warning.")
+    least_precision: float = Field(0.5, ge=0.0, le=1.0, description="A lower share of the student's boxes is a warning.")
+    least_objects: int = Field(20, ge=1, le=100_000, description="With fewer boxes in the window nothing is judged.")
+    silence_warn: Seconds = Field(5.0, description="Seconds without a frame that both have answered that are a warning.")
+
+
 class PlayerSettings(BaseModel):
     """Parameters of the bag player."""
 
