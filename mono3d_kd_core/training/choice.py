@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from mono3d_kd_core.deploy.loading import TEACHERS
 from mono3d_kd_core.deploy.validation import validated
 from mono3d_kd_core.training.recipe import Recipe, find_recipe, read_recipe
 from mono3d_kd_core.training.run import Run
-from mono3d_kd_core.training.teacher import TeacherRecipe, TeacherRun
+from mono3d_kd_core.training.teacher import TeacherRun
+from mono3d_kd_core.training.teacher_recipe import RECIPES
 
 
 def planned_run(
@@ -18,6 +18,6 @@ def planned_run(
     """Return the run of a recipe (a file, or the name of a packaged one), not yet started. Raises ModelError in words."""
     path = find_recipe(recipe)
     content = read_recipe(path, changes)
-    if content.get("architecture") in TEACHERS:
-        return TeacherRun(validated(TeacherRecipe, content, str(path)), data, val, out, licence)
+    if teacher := RECIPES.get(str(content.get("architecture"))):
+        return TeacherRun(validated(teacher, content, str(path)), data, val, out, licence)
     return Run(validated(Recipe, content, str(path)), data, val, out, licence)

@@ -1,4 +1,4 @@
-"""A LiDAR teacher in training: its recipe, its Lightning module and a whole run."""
+"""A LiDAR teacher in training: its Lightning module and a whole run."""
 
 from __future__ import annotations
 
@@ -6,43 +6,34 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any
 
 import lightning.pytorch as pl
 import torch
 import yaml
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
-from pydantic import Field
+from rich.progress import track as rich_track
 from torch import Tensor
 
 from mono3d_kd_core.deploy.bundle import Bundle, Card, save_bundle
 from mono3d_kd_core.errors import ModelError
 from mono3d_kd_core.geometry.boxes import Boxes3D
-from mono3d_kd_core.teachers.pointpillars import PointPillars, PointPillarsConfig
+from mono3d_kd_core.teachers.lidar import LidarTeacher
 from mono3d_kd_core.training.average_precision import AveragePrecision
-from mono3d_kd_core.training.clouds import CloudData, CloudExample, Clouds, WorldAugmentConfig
+from mono3d_kd_core.training.cloud_data import CloudData
+from mono3d_kd_core.training.clouds import CloudExample, Clouds
 from mono3d_kd_core.training.examples import open_labelled
 from mono3d_kd_core.training.fit import checkpoint_of, fit
 from mono3d_kd_core.training.matching import found_share
-from mono3d_kd_core.training.recipe import ScheduleConfig, Section
-
-
-class TeacherRecipe(Section):
-    """A LiDAR teacher and how it is trained."""
-
-    architecture: Literal["pointpillars"]
-    teacher: PointPillarsConfig = PointPillarsConfig()
-    augment: WorldAugmentConfig = WorldAugmentConfig()
-    min_points: int = Field(default=5, ge=0)
-    """Objects with fewer LiDAR points are not taught."""
-    workers: int = Field(default=0, ge=0)
-    schedule: ScheduleConfig
+from mono3d_kd_core.training.object_bank import ObjectBank
+from mono3d_kd_core.training.recipe import ScheduleConfig
+from mono3d_kd_core.training.teacher_recipe import TeacherRecipe
 
 
 class TeacherModule(pl.LightningModule):
-    """Trains an anchor-based teacher with Adam on a one-cycle schedule (Smith 2018), as SECOND and PointPillars are."""
+    """Trains a LiDAR teacher with Adam on a one-cycle schedule (Smith 2018), as SECOND and PointPillars are."""
 
-    def __init__(self, teacher: PointPillars, schedule: ScheduleConfig) -> None:
+    def __init__(self, teacher: LidarTeacher[Any], schedule: ScheduleConfig) -> None:
         super().__init__()
         self.teacher, self.schedule = teacher, schedule
         self.found: list[Boxes3D] = []
@@ -51,8 +42,8 @@ class TeacherModule(pl.LightningModule):
 
     def training_step(self, batch: list[CloudExample], _: int) -> Tensor:
         """Return the loss of a batch; ModelError ends a run whose loss is no number."""
-        responses, _bev = self.teacher([self.teacher.voxels(example.points) for example in batch])
-        terms = self.teacher.losses(responses, [example.boxes for example in batch])
+        answers, _bev = self.teacher([self.teacher.voxels(example.points) for example in batch])
+        terms = self.teacher.losses(answers, [example.boxes for example in batch])
         loss = torch.stack(list(terms.values())).sum()
         if not torch.isfinite(loss):
             names = ", ".join(example.id for example in batch)
@@ -68,8 +59,8 @@ class TeacherModule(pl.LightningModule):
 
     def validation_step(self, batch: list[CloudExample], _: int) -> None:
         """Keep what was found and what is there."""
-        responses, _bev = self.teacher([self.teacher.voxels(example.points) for example in batch])
-        found = self.teacher.decode(responses)
+        answers, _bev = self.teacher([self.teacher.voxels(example.points) for example in batch])
+        found = self.teacher.decode(answers)
         self.found += found
         self.truth += [example.boxes for example in batch]
         self.average_precision.add(found, [example.reference for example in batch])
@@ -95,7 +86,7 @@ class TeacherModule(pl.LightningModule):
     def transfer_batch_to_device(
         self, batch: list[CloudExample], device: torch.device, dataloader_idx: int
     ) -> list[CloudExample]:
-        """Leave clouds on the host: they are cut into pillars there."""
+        """Leave clouds on the host: they are cut into voxels there."""
         return batch
 
 
@@ -116,14 +107,21 @@ class TeacherRun:
         pl.seed_everything(recipe.schedule.seed, verbose=False)
         self.out.mkdir(parents=True, exist_ok=True)
         (self.out / "recipe.yaml").write_text(yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False))
-        teacher = PointPillars(recipe.teacher)
+        teacher = recipe.network()
         module = TeacherModule(teacher, recipe.schedule)
         train, val = (self._clouds(paths, teacher.classes) for paths in (self.data, self.val))
         if train is None:
             raise ModelError("no data to train on")
-        data = CloudData(train, val, recipe.augment, recipe.schedule, recipe.workers)
+        bank = self._bank(train, quiet)
+        data = CloudData(train, val, recipe, bank)
         fit(module, data, recipe.schedule, self.out, checkpoint, val is not None, quiet)
         return self._bundle(module)
+
+    def _bank(self, clouds: Clouds, quiet: bool) -> ObjectBank | None:
+        if not self.recipe.sampling:
+            return None
+        frames = rich_track(range(len(clouds)), "gathering objects", disable=quiet)
+        return ObjectBank.gather((clouds[i] for i in frames), self.recipe.sampling)
 
     def _clouds(self, paths: Sequence[Path], classes: Sequence[str]) -> Clouds | None:
         return Clouds([open_labelled(path) for path in paths], classes, self.recipe.min_points) if paths else None

@@ -17,10 +17,12 @@ from mono3d_kd_core.io.kitti import KittiObjectSource, KittiWriter
 from mono3d_kd_core.io.kitti_labels import KittiLabels
 from mono3d_kd_core.teachers.pointpillars import PointPillarsConfig
 from mono3d_kd_core.training.choice import planned_run
-from mono3d_kd_core.training.clouds import CloudExample, Clouds, WorldAugmentConfig, change_world
+from mono3d_kd_core.training.clouds import CloudExample, Clouds
 from mono3d_kd_core.training.recipe import ScheduleConfig
 from mono3d_kd_core.training.reference import Reference
-from mono3d_kd_core.training.teacher import TeacherRecipe, TeacherRun
+from mono3d_kd_core.training.teacher import TeacherRun
+from mono3d_kd_core.training.teacher_recipe import PointPillarsRecipe
+from mono3d_kd_core.training.world_augment import WorldAugmentConfig, change_world
 
 RIG = Rig(CameraModel.pinhole(96, 48, 60, 60, 47.5, 23.5), T_CAMERA_BODY)
 
@@ -80,9 +82,7 @@ def test_a_run_ends_with_a_teacher_that_finds_cars(tmp_path: Path) -> None:
     )  # fmt: skip
     # Long enough for the slow running statistics (momentum 0.01) to settle.
     schedule = ScheduleConfig(epochs=60, batch_size=4, learning_rate=3e-3, weight_decay=0.01, validate_every=60)
-    recipe = TeacherRecipe(
-        architecture="pointpillars", teacher=network, schedule=schedule, augment=WorldAugmentConfig(rotation=0.1)
-    )
+    recipe = PointPillarsRecipe(teacher=network, schedule=schedule, augment=WorldAugmentConfig(rotation=0.1))
     bundle = TeacherRun(recipe, [streets], [streets], tmp_path / "run").train(quiet=True)
     assert bundle.card.metrics["recall_40m_Car"] > 0.8
     found = load_teacher(bundle.path).observe(KittiObjectSource(streets)[0]).boxes

@@ -1,0 +1,57 @@
+"""Recipes of LiDAR teachers: one class for each architecture, with its own settings of the network."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from mono3d_kd_core.teachers.lidar import LidarConfig, LidarTeacher
+from mono3d_kd_core.teachers.pointpillars import PointPillars, PointPillarsConfig
+from mono3d_kd_core.teachers.second import Second, SecondConfig
+from mono3d_kd_core.training.recipe import ScheduleConfig, Section
+from mono3d_kd_core.training.world_augment import WorldAugmentConfig
+
+
+class TeacherRecipe(Section):
+    """A LiDAR teacher and how it is trained."""
+
+    architecture: str
+    teacher: LidarConfig
+    sampling: dict[str, Annotated[int, Field(ge=0)]] = Field(default_factory=dict)
+    """By class, how many objects a training cloud is filled up to with those of other frames (ground-truth sampling)."""
+    augment: WorldAugmentConfig = WorldAugmentConfig()
+    min_points: int = Field(default=5, ge=0)
+    """Objects with fewer LiDAR points are not taught."""
+    workers: int = Field(default=0, ge=0)
+    schedule: ScheduleConfig
+
+    def network(self) -> LidarTeacher[Any]:
+        """Return the untrained network."""
+        raise NotImplementedError
+
+
+class PointPillarsRecipe(TeacherRecipe):
+    """How a PointPillars is trained."""
+
+    architecture: Literal["pointpillars"] = "pointpillars"
+    teacher: PointPillarsConfig = PointPillarsConfig()
+
+    def network(self) -> PointPillars:
+        """Return the untrained network."""
+        return PointPillars(self.teacher)
+
+
+class SecondRecipe(TeacherRecipe):
+    """How a SECOND is trained."""
+
+    architecture: Literal["second"] = "second"
+    teacher: SecondConfig = SecondConfig()
+
+    def network(self) -> Second:
+        """Return the untrained network."""
+        return Second(self.teacher)
+
+
+RECIPES: dict[str, type[TeacherRecipe]] = {"pointpillars": PointPillarsRecipe, "second": SecondRecipe}
+"""Architecture -> recipe."""
