@@ -19,7 +19,7 @@ demo: setup
 	$(PYTHON_OF_VENV) -m mono3d_kd_ros.demo $(if $(DRIVE),--drive "$(DRIVE)")
 
 demo-distill: setup
-	$(PYTHON_OF_VENV) -m mono3d_kd_ros.demo_distill --drive "$(DRIVE)" $(if $(TEACHER),--teacher "$(TEACHER)")
+	$(PYTHON_OF_VENV) -m mono3d_kd_ros.demo.distill --drive "$(DRIVE)" $(if $(TEACHER),--teacher "$(TEACHER)")
 
 test: setup
 	$(PYTHON_OF_VENV) -m pytest -m "not slow"

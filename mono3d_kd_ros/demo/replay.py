@@ -20,8 +20,8 @@ from visualization_msgs.msg import MarkerArray
 from mono3d_kd_core.errors import DataError
 from mono3d_kd_core.io.bag import BagSource
 from mono3d_kd_core.io.open import open_source
+from mono3d_kd_ros.demo.recorder import LATCHED, Recorder, Topic
 from mono3d_kd_ros.processes import NodeProcess
-from mono3d_kd_ros.recorder import LATCHED, Recorder, Topic
 
 NODE = "student_node"
 DETECTIONS, MARKERS = f"/{NODE}/detections", f"/{NODE}/markers"

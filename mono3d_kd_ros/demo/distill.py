@@ -1,6 +1,6 @@
 """The whole loop in small: a LiDAR teacher labels a drive online, a student learns from that alone and runs as a node.
 
-`python -m mono3d_kd_ros.demo_distill [--drive BAG_OR_KITTI_RAW_DRIVE] [--teacher BUNDLE] [--out demo_output/distill]`
+`python -m mono3d_kd_ros.demo.distill [--drive BAG_OR_KITTI_RAW_DRIVE] [--teacher BUNDLE] [--out demo_output/distill]`
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from mono3d_kd_core.io.kitti import KittiObjectSource
 from mono3d_kd_core.resources import config_dir
 from mono3d_kd_core.training.choice import planned_run
 from mono3d_kd_core.training.matching import found_share
-from mono3d_kd_ros.demo import DEFAULT_MODEL, DEFAULT_RATE, path_or_none, run
-from mono3d_kd_ros.demo_drive import drive_as_bag
+from mono3d_kd_ros.demo.drive import drive_as_bag, path_or_none
+from mono3d_kd_ros.demo.show import DEFAULT_MODEL, DEFAULT_RATE, run
 from mono3d_kd_ros.processes import NodeProcess, private_graph
 
 DEFAULT_TEACHER = "models/pointpillars_sim"
@@ -126,7 +126,7 @@ def _shares(targets: Path, before: Path, after: Bundle, minimum: float) -> dict[
 
 
 def _options(arguments: list[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m mono3d_kd_ros.demo_distill", description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(prog="python -m mono3d_kd_ros.demo.distill", description=__doc__.splitlines()[0])
     models = config_dir()
     parser.add_argument("--drive", type=path_or_none, help="bag or KITTI raw drive; default: a short simulated drive")
     parser.add_argument("--teacher", type=Path, default=models / DEFAULT_TEACHER, help="the LiDAR teacher's bundle")

@@ -46,3 +46,9 @@ def simulated_drive(bag: Path, console: Console) -> Path:
         task = progress.add_task("", total=FRAMES)
         write_bag(recording, bag, WORKERS, lambda n: progress.update(task, advance=n))
     return bag
+
+
+def path_or_none(text: str) -> Path | None:
+    """Read a path from the command line; empty means none."""
+    # `make demo` passes an empty DRIVE on.
+    return Path(text) if text else None
