@@ -92,6 +92,7 @@ def plot(real: Measured, simulated: Measured, out: Path) -> None:
         axis.set_xlim(min(e[0] for e in extremes), max(e[1] for e in extremes) + 1e-6)
         axis.set_xlabel(f"{name} ({unit})" if unit else name)
         axis.grid(alpha=0.3)
+    axes[3, 2].set_xticks([0, 1, 2])
     for axis in axes[:, 0]:
         axis.set_ylabel("share at or below")
     figure.tight_layout(rect=(0, 0, 1, 0.95))
