@@ -121,7 +121,7 @@ def _plot_score(axes: Axes, each: ClassDetails) -> None:
     if each.score is None:
         axes.text(0.65, 0.25, "the scores are no probabilities", ha="center", color="grey")
         return
-    axes.plot(each.score.confidence, each.score.accuracy, "o-", color=COLOURS[1])
+    axes.plot(each.score.confidence, each.score.accuracy, "o-", color=COLOURS[1], clip_on=False)
     share = each.score.count / each.score.count.sum()
     edges = each.score.edges
     axes.bar(edges[:-1], share, np.diff(edges), align="edge", color="#cccccc", label="share of detections")
@@ -138,6 +138,6 @@ def _plot_coverage(axes: Axes, each: ClassDetails) -> None:
         return
     for k, (law, coverage) in enumerate(each.depth.coverage.items()):
         shares = np.array([[100 * p, 100 * share] for p, share in coverage.items()])
-        axes.plot(*shares.T, "o-", color=COLOURS[k], label=f"{law}: NLL {each.depth.nll[law]:.2f}")
+        axes.plot(*shares.T, "o-", color=COLOURS[k], clip_on=False, label=f"{law}: NLL {each.depth.nll[law]:.2f}")
     axes.set_title(f"depth uncertainty: errors are {each.depth.spread:.2f} of what it says")
     axes.legend(fontsize=9, loc="upper left")
