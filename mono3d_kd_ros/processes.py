@@ -1,8 +1,7 @@
-"""Nodes as processes: started with what large messages need, ended as `ros2 launch` ends them."""
+"""Nodes as processes, ended as `ros2 launch` ends them."""
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import sys
@@ -13,15 +12,6 @@ from types import TracebackType
 Parameters = Mapping[str, bool | int | float | str]
 GRACE = 15.0
 """Seconds that a node has to end after SIGINT."""
-
-
-def private_graph() -> None:
-    """Keep this process's ROS graph on this machine and let large messages through; for it and its children.
-
-    The default transport of Fast DDS loses best-effort images between processes. Values already set stay.
-    """
-    os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
-    os.environ.setdefault("FASTDDS_BUILTIN_TRANSPORTS", "LARGE_DATA")
 
 
 class NodeProcess:

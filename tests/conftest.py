@@ -2,41 +2,22 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TextIO
 
 import pytest
+
+from mono3d_kd_ros.domain import reserve_domain
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 SHARED_DATA = REPOSITORY.parent / "shared" / "data"
 """Real recordings, oracles and pretrained weights; they lie beside the checkout and are not part of the repository."""
 
 
-def _own_domain() -> int:
-    """Reserve a ROS domain for this process: a lock file holds it for as long as the process lives.
-
-    Ids above 101 would collide with the ports that Linux hands out to outgoing connections.
-    """
-    for domain in range(1, 102):
-        try:
-            lock = open(Path(tempfile.gettempdir()) / f"mono3d_kd_ros_domain_{domain}.lock", "a")  # noqa: SIM115
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:  # another process has it
-            continue
-        _held_locks.append(lock)
-        return domain
-    raise RuntimeError("no ROS domain is free: 101 test processes run on this machine")
-
-
-_held_locks: list[TextIO] = []
-
 # Each test process gets a graph of its own, on this machine only. This comes before anything imports rclpy, and nodes
 # that a test starts as processes inherit it.
-os.environ["ROS_DOMAIN_ID"] = str(_own_domain())
+os.environ["ROS_DOMAIN_ID"] = str(reserve_domain())
 os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
 # Without it large best-effort messages, such as images, are lost between processes.
 os.environ["FASTDDS_BUILTIN_TRANSPORTS"] = "LARGE_DATA"

@@ -24,8 +24,8 @@ from mono3d_kd_core.resources import config_dir
 from mono3d_kd_core.training.choice import planned_run
 from mono3d_kd_core.training.matching import found_share
 from mono3d_kd_ros.demo.drive import drive_as_bag, path_or_none
-from mono3d_kd_ros.demo.show import DEFAULT_MODEL, DEFAULT_RATE, run
-from mono3d_kd_ros.processes import NodeProcess, private_graph
+from mono3d_kd_ros.demo.show import DEFAULT_MODEL, DEFAULT_RATE, enter_graph, run
+from mono3d_kd_ros.processes import NodeProcess
 
 DEFAULT_TEACHER = "models/pointpillars_sim"
 NEAR, WITHIN = 40.0, 2.0
@@ -36,7 +36,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Run the loop; return the exit status."""
     options, console = _options(arguments), Console()
     try:
-        private_graph()
+        enter_graph(console)
         return _loop(options, console)
     except Mono3DError as error:
         console.print(f"[red]demo-distill:[/] {error}", soft_wrap=True)

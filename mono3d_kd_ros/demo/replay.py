@@ -112,7 +112,7 @@ def _wait_for(student: NodeProcess, node: Node, executor: SingleThreadedExecutor
     """Wait until the student's node is active: it then subscribes to the images."""
     with console.status("starting the student's node"):
         give_up = time.monotonic() + START_UP
-        while node.count_subscribers(topic) < 2:  # the node and the recorder
+        while NODE not in (subscriber.node_name for subscriber in node.get_subscriptions_info_by_topic(topic)):
             executor.spin_once(0.1)
             if student.returncode is not None or time.monotonic() > give_up:
                 raise DataError(f"the student's node did not start; its last words:\n{student.last_words()}")

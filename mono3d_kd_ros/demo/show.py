@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -13,7 +14,8 @@ from mono3d_kd_core.deploy.bundle import read_card
 from mono3d_kd_ros.demo.drive import drive_as_bag
 from mono3d_kd_ros.demo.pictures import draw_demo
 from mono3d_kd_ros.demo.replay import Replay, replay
-from mono3d_kd_ros.processes import private_graph
+from mono3d_kd_ros.domain import private_graph
+from mono3d_kd_ros.transport import large_message_environment
 
 DEFAULT_MODEL = "models/keypoint_sim"
 DEFAULT_RATE = 0.5
@@ -23,7 +25,7 @@ DEFAULT_RATE = 0.5
 def run(drive: Path | None, model: Path, out: Path, rate: float, console: Console) -> dict[str, object]:
     """Replay `drive` (None: a simulated one) into the node with `model`; write everything into `out`."""
     read_card(model)
-    private_graph()
+    enter_graph(console)
     out.mkdir(parents=True, exist_ok=True)
     bag = drive_as_bag(drive, out, console)
     detections = out / "detections"
@@ -34,6 +36,14 @@ def run(drive: Path | None, model: Path, out: Path, rate: float, console: Consol
     found = draw_demo(bag, detections, result.detections_topic, out, console)
     _show(summary, found, out, console)
     return summary
+
+
+def enter_graph(console: Console) -> None:
+    """Keep the demo's graph to itself, and say how to look into it; large messages get through."""
+    domain = private_graph()
+    os.environ.update(large_message_environment())
+    if domain is not None:
+        console.print(f"in ROS domain {domain}; to watch it from another terminal: export ROS_DOMAIN_ID={domain}")
 
 
 def _summary(result: Replay) -> dict[str, object]:
