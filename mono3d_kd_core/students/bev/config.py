@@ -10,7 +10,7 @@ from mono3d_kd_core.geometry.depth_bins import DepthBins
 from mono3d_kd_core.heads.anchor import KITTI_ANCHORS, AnchorClass
 from mono3d_kd_core.students.bev.image import ImageNetworkName
 from mono3d_kd_core.students.bev.lift import LiftName
-from mono3d_kd_core.teachers.pointpillars import AnchorSettings
+from mono3d_kd_core.teachers.anchored import AnchorSettings
 from mono3d_kd_core.teachers.voxels import VoxelGrid
 
 Pose = tuple[float, ...]
