@@ -77,6 +77,7 @@ setup(
             "student_node = mono3d_kd_ros.student_node:main",
             "teacher_node = mono3d_kd_ros.teacher_node:main",
             "agreement_node = mono3d_kd_ros.agreement_node:main",
+            "trainer_node = mono3d_kd_ros.trainer_node:main",
             "bag_player = mono3d_kd_ros.bag_player:main",
         ],
     },

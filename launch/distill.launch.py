@@ -1,7 +1,8 @@
-"""Let a LiDAR teacher label a drive online, and keep what it says as targets for a student.
+"""Let a LiDAR teacher label a drive online, and keep what it says as targets for a student; with `online`, let it learn.
 
 ros2 launch mono3d_kd distill.launch.py teacher:=BUNDLE bag:=DRIVE out:=TARGETS
 ros2 launch mono3d_kd distill.launch.py teacher:=BUNDLE out:=TARGETS image_topic:=A camera_info_topic:=B points_topic:=C
+ros2 launch mono3d_kd distill.launch.py teacher:=BUNDLE bag:=DRIVE out:=TARGETS online:=true loop:=true model:=BUNDLE
 """
 
 from launch import LaunchContext, LaunchDescription, LaunchDescriptionEntity
@@ -28,10 +29,27 @@ def actions(context: LaunchContext) -> list[LaunchDescriptionEntity]:
         on_exit=launching.end_of_all(arguments, "all that the bag holds is labelled") if ends else None,
     )  # fmt: skip
     return [
-        *launching.transport(), teacher,
+        *launching.transport(), teacher, *(online(arguments, inputs) if arguments.flag("online") else []),
         *launching.player(arguments, wait_for=[topics.image, inputs["points"]], reliable=True),
         *launching.rviz(arguments, topics),
     ]  # fmt: skip
+
+
+def online(arguments: launching.Arguments, inputs: dict[str, str]) -> list[LaunchDescriptionEntity]:
+    """Return the student, the node that trains it from the teacher's targets, and the one that compares the two."""
+    shared = {"autostart": arguments.flag("autostart"), "use_sim_time": arguments.flag("use_sim_time")}
+    model = arguments.text("model") or str(resource("config/models/keypoint_sim"))
+    store = arguments.text("out").rstrip("/")
+    camera = {name: inputs[name] for name in ("image", "camera_info")}
+    detections = {"student": "student_node/detections", "teacher": "teacher_node/detections"}
+    lesson = {
+        "store": store, "model": model, "out": store and f"{store}_rounds", "student": "student_node",
+    }  # fmt: skip
+    return [
+        launching.node(arguments, "student_node", shared | {"model": model}, camera, file="student.yaml"),
+        launching.node(arguments, "trainer_node", shared | lesson, {}, file="trainer.yaml"),
+        launching.node(arguments, "agreement_node", shared, detections, file="agreement.yaml"),
+    ]
 
 
 def generate_launch_description() -> LaunchDescription:
@@ -40,6 +58,8 @@ def generate_launch_description() -> LaunchDescription:
         "params_file": (str(resource("config/teacher.yaml")), "Parameters of the teacher's node."),
         "teacher": ("", "The teacher's bundle; empty: the one of params_file."),
         "out": ("", "Folder of the target store to write or to go on with; empty: publish only."),
+        "online": ("false", "Run a student too, train it from the targets, and swap better bundles in; needs out."),
+        "model": ("", "The student's bundle to start from, for online; empty: the demo's."),
         "rig": ("", "Rig file: topics, frames, sync; empty: what the bag and the topics say."),
     }
     return LaunchDescription([*launching.declare(arguments), OpaqueFunction(function=actions)])

@@ -77,13 +77,18 @@ def transport() -> list[SetEnvironmentVariable]:
 
 
 def node(
-    arguments: Arguments, executable: str, parameters: Mapping[str, Any], remappings: Mapping[str, str], **more: Any
-) -> Node:
-    """Return a node of this package: its file of parameters, then those that the launch arguments say."""
+    arguments: Arguments, executable: str, parameters: Mapping[str, Any], remappings: Mapping[str, str],
+    file: str = "", **more: Any,
+) -> Node:  # fmt: skip
+    """Return a node of this package: its file of parameters, then those that the launch arguments say.
+
+    The file is the one of config/ that is named, or else the argument params_file.
+    """
+    chosen = str(resource(f"config/{file}")) if file else arguments.text("params_file")
     given = {name: value for name, value in parameters.items() if value not in ("", None)}
     return Node(
         package="mono3d_kd", executable=executable, name=executable, namespace=arguments.text("namespace"),
-        output="screen", emulate_tty=True, parameters=[arguments.text("params_file"), given],
+        output="screen", emulate_tty=True, parameters=[chosen, given],
         remappings=list(remappings.items()), arguments=["--ros-args", "--log-level", arguments.text("log_level")],
         respawn=arguments.flag("use_respawn"), respawn_delay=2.0, **more,
     )  # fmt: skip

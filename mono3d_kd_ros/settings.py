@@ -120,6 +120,32 @@ class AgreementSettings(BaseModel):
     silence_warn: Seconds = Field(5.0, description="Seconds without a frame that both have answered that are a warning.")
 
 
+class TrainerSettings(BaseModel):
+    """Parameters of the node that lets the student learn online."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    autostart: bool = Field(
+        True, json_schema_extra=FIXED, description="Configure and activate at the start, without a lifecycle manager."
+    )
+    store: str = Field("", description="The target store that a teacher's node fills.")
+    model: str = Field("", description="The student's bundle to start from: the one that the student's node runs.")
+    out: str = Field("", description="Folder of the rounds: what was learned, the logs, the bundles.")
+    student: str = Field("student_node", description="Name of the student's node, which takes better bundles.")
+    recipe: str = Field("keypoint_small", description="Recipe of a student of the same shape as `model`.")
+    replay: list[str] = Field([], description="Folders with labels of what was known before, so that it is not forgotten.")
+    fresh: int = Field(60, ge=1, le=1_000_000, description="New frames to learn from that start a round.")
+    recent: int = Field(100, ge=1, le=1_000_000, description="Newest frames that a round learns from.")
+    replayed: int = Field(100, ge=0, le=1_000_000, description="Older frames drawn, and as many from each of `replay`.")
+    epochs: int = Field(8, ge=1, le=1000, description="Epochs of a round.")
+    batch_size: int = Field(4, ge=1, le=1000, description="Pictures of a step.")
+    learning_rate: float = Field(1e-3, ge=0.0, le=1.0, description="Learning rate of a round.")
+    margin: float = Field(0.02, ge=0.0, le=1.0, description="By how much F1 on the frames held back must rise.")
+    least_objects: int = Field(20, ge=1, le=1_000_000, description="With fewer objects there nothing is decided.")
+    threads: int = Field(1, ge=0, le=256, description="Cores that a round may use; 0: all.")
+    niceness: int = Field(10, ge=0, le=19, description="How much a round stands back for the other processes.")
+
+
 class PlayerSettings(BaseModel):
     """Parameters of the bag player."""
 

@@ -8,11 +8,12 @@ import pytest
 import yaml
 from pydantic import BaseModel
 
-from mono3d_kd_ros.settings import AgreementSettings, PlayerSettings, StudentSettings, TeacherSettings
+from mono3d_kd_ros.settings import AgreementSettings, PlayerSettings, StudentSettings, TeacherSettings, TrainerSettings
 from tests.conftest import REPOSITORY
 
 FILES: list[tuple[str, type[BaseModel]]] = [
-    ("student", StudentSettings), ("teacher", TeacherSettings), ("agreement", AgreementSettings), ("player", PlayerSettings),
+    ("student", StudentSettings), ("teacher", TeacherSettings), ("agreement", AgreementSettings),
+    ("trainer", TrainerSettings), ("player", PlayerSettings),
 ]  # fmt: skip
 
 
