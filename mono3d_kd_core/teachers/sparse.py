@@ -1,7 +1,7 @@
 """Sparse 3D convolutions on voxels: submanifold, strided and inverse, exact on any number of threads.
 
-spconv's CPU path races with more than one thread and cannot go backward; this one gathers, multiplies and adds one kernel
-place at a time, and under one place no output row is written twice.
+The device chooses how: on CUDA spconv where it is installed; else, and always on the CPU, our own rules (`rulebook`) and
+products (`sparse_product`).
 """
 
 from __future__ import annotations
@@ -13,7 +13,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from mono3d_kd_core.teachers import spconv_backend
 from mono3d_kd_core.teachers.rulebook import Rulebook, Triple, strided_rules, submanifold_rules
+from mono3d_kd_core.teachers.sparse_product import gather_multiply_add, weight_gradient
 
 
 @dataclass(frozen=True)
@@ -21,14 +23,14 @@ class SparseTensor:
     """Features at occupied voxels.
 
     features (N,C); coordinates (N,4) int32 batch, z, y, x, each voxel once; shape (z, y, x) of the grid; rules holds the
-    rulebooks made so far, by the key of the layer, with the voxels they started from.
+    rulebooks made so far, by the key of the layer, with the voxels they started from (or what spconv keeps of its own).
     """
 
     features: Tensor
     coordinates: Tensor
     shape: Triple
     batch: int
-    rules: dict[str, tuple[Rulebook, Tensor, Triple]] = field(default_factory=dict)
+    rules: dict[str, Any] = field(default_factory=dict)
 
     def dense(self) -> Tensor:
         """Return the full grid (batch, C, z, y, x), zero where there is no voxel."""
@@ -49,28 +51,17 @@ class _Convolution(torch.autograd.Function):
     def forward(ctx: Any, features: Tensor, weight: Tensor, rules: Rulebook) -> Tensor:
         ctx.save_for_backward(features, weight)
         ctx.rules = rules
-        out = features.new_zeros(rules.outputs, weight.shape[2])
-        for k, (source, target) in _places(rules):
-            out.index_add_(0, target, features.index_select(0, source) @ weight[k])
-        return out
+        return gather_multiply_add(features, weight, rules.sources, rules.targets, rules.starts, rules.outputs)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, None]:
         features, weight = ctx.saved_tensors
-        (gradient,) = gradients
-        to_features, to_weight = torch.zeros_like(features), torch.zeros_like(weight)
-        for k, (source, target) in _places(ctx.rules):
-            arriving = gradient.index_select(0, target)
-            # An input meets one output at most under one place, so these rows are distinct as well.
-            to_features.index_add_(0, source, arriving @ weight[k].t())
-            to_weight[k] = features.index_select(0, source).t() @ arriving
-        return to_features, to_weight, None
-
-
-def _places(rules: Rulebook) -> list[tuple[int, tuple[Tensor, Tensor]]]:
-    """The kernel places that have rules, each with its rows of the input and of the output."""
-    spans = zip(rules.starts[:-1], rules.starts[1:])
-    return [(k, (rules.sources[a:b], rules.targets[a:b])) for k, (a, b) in enumerate(spans) if b > a]
+        rules, gradient = ctx.rules, gradients[0]
+        # An input meets one output at most under one place, so that the pairs may be read the other way round.
+        to_features = gather_multiply_add(
+            gradient, weight.transpose(1, 2).contiguous(), rules.targets, rules.sources, rules.starts, len(features)
+        )
+        return to_features, weight_gradient(features, gradient, rules.sources, rules.targets, rules.starts), None
 
 
 class SparseConvolution(nn.Module):
@@ -89,14 +80,26 @@ class SparseConvolution(nn.Module):
         """Return the rules of this layer for `x`, made once per key."""
         if self.key not in x.rules:
             x.rules[self.key] = (self.make_rules(x).to(x.features.device), x.coordinates, x.shape)
-        return x.rules[self.key][0]
+        rules: Rulebook = x.rules[self.key][0]
+        return rules
 
     def make_rules(self, x: SparseTensor) -> Rulebook:
         """Make the rules of this layer for `x`."""
         raise NotImplementedError
 
+    def spconv_module(self, spconv: Any) -> Any:
+        """Return this layer as a module of spconv, whose parameters are set before each use."""
+        raise NotImplementedError
+
+    @property
+    def channels(self) -> tuple[int, int]:
+        """Channels that come in and go out."""
+        return self.weight.shape[4], self.weight.shape[0]
+
     def forward(self, x: SparseTensor) -> SparseTensor:
-        """Convolve."""
+        """Convolve: by spconv on CUDA where it is installed, else by our own rules."""
+        if spconv_backend.wanted(x.features):
+            return SparseTensor(*spconv_backend.convolve(self, x), x.batch, x.rules)
         rules = self.rules(x)
         weight = self.weight.flatten(1, 3).permute(1, 2, 0).contiguous()
         features: Tensor = _Convolution.apply(x.features, weight, rules)  # type: ignore[no-untyped-call]
@@ -111,6 +114,10 @@ class SubmanifoldConv3d(SparseConvolution):
     def make_rules(self, x: SparseTensor) -> Rulebook:
         """Make the rules of this layer for `x`."""
         return submanifold_rules(x.coordinates, x.shape, self.kernel)
+
+    def spconv_module(self, spconv: Any) -> Any:
+        """Return this layer as a module of spconv, whose parameters are set before each use."""
+        return spconv.SubMConv3d(*self.channels, self.kernel, bias=self.bias is not None, indice_key=self.key)
 
 
 class SparseConv3d(SparseConvolution):
@@ -127,6 +134,13 @@ class SparseConv3d(SparseConvolution):
         """Make the rules of this layer for `x`."""
         return strided_rules(x.coordinates, x.shape, self.kernel, self.stride, self.padding)
 
+    def spconv_module(self, spconv: Any) -> Any:
+        """Return this layer as a module of spconv, whose parameters are set before each use."""
+        bias = self.bias is not None
+        return spconv.SparseConv3d(
+            *self.channels, self.kernel, self.stride, self.padding, bias=bias, indice_key=self.key
+        )
+
 
 class InverseConv3d(SparseConvolution):
     """Takes the voxels of the strided convolution with the same key back to where that one came from."""
@@ -136,7 +150,12 @@ class InverseConv3d(SparseConvolution):
         if self.key not in x.rules:
             raise ValueError(f'no strided convolution with the key "{self.key}" has run before its inverse')
         rules, coordinates, shape = x.rules[self.key]
-        return rules.inverted(coordinates, shape)
+        inverted: Rulebook = rules.inverted(coordinates, shape)
+        return inverted
+
+    def spconv_module(self, spconv: Any) -> Any:
+        """Return this layer as a module of spconv, whose parameters are set before each use."""
+        return spconv.SparseInverseConv3d(*self.channels, self.kernel, bias=self.bias is not None, indice_key=self.key)
 
 
 def _triple(value: int | Sequence[int]) -> Triple:

@@ -46,10 +46,12 @@ class SparseBackbone(nn.Module):
         """Return the bird's-eye map (B,C,rows,columns) of voxelised clouds, a voxel being the mean of its points."""
         voxels, sample = stack(clouds)
         device = next(self.parameters()).device
-        coordinates = torch.from_numpy(np.column_stack([sample, voxels.coordinates])).to(device)
+        coordinates = np.column_stack([sample, voxels.coordinates])
+        # Voxels in lexical order: neighbours in space are neighbours in memory.
+        order = np.lexsort(coordinates.T[::-1])
         columns, rows, levels = grid.shape
-        features = torch.from_numpy(voxels.means()).to(device)
-        return height_to_channels(self(occupied(features, coordinates, (levels, rows, columns), len(clouds))))
+        features, cells = (torch.from_numpy(array[order]).to(device) for array in (voxels.means(), coordinates))
+        return height_to_channels(self(occupied(features, cells, (levels, rows, columns), len(clouds))))
 
 
 def _refinement(width: int, key: str, residual: bool, count: int) -> list[nn.Module]:

@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from mono3d_kd_core.teachers import spconv_backend
 from mono3d_kd_core.teachers.sparse import InverseConv3d, SparseConv3d, SparseTensor, SubmanifoldConv3d
 
 SHAPE = (9, 14, 12)
@@ -129,3 +130,21 @@ def test_the_same_bits_on_any_number_of_threads() -> None:
         results.append(layer(SparseTensor(x.features, x.coordinates, SHAPE, 2)).features)
     torch.set_num_threads(before)
     assert all(torch.equal(results[0], other) for other in results[1:])
+
+
+def test_spconv_on_one_thread_agrees_layer_by_layer() -> None:
+    pytest.importorskip("spconv", reason="spconv is not installed")
+    torch.manual_seed(0)
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    layers = (
+        SubmanifoldConv3d(5, 7, 3, "s", bias=True), SparseConv3d(7, 6, 3, 2, (0, 1, 1), "d"), InverseConv3d(6, 4, 3, "d"),
+    )  # fmt: skip
+    ours = theirs = random_voxels()
+    with torch.no_grad():
+        for layer in layers:
+            ours = layer(ours)
+            theirs = SparseTensor(*spconv_backend.convolve(layer, theirs), theirs.batch, theirs.rules)
+            assert ours.shape == theirs.shape
+            torch.testing.assert_close(ours.dense(), theirs.dense(), rtol=1e-4, atol=1e-5)
+    torch.set_num_threads(before)

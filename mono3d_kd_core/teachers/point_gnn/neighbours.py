@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from mono3d_kd_core.teachers.point_gnn.graph import Graph
-from mono3d_kd_core.teachers.point_gnn.workers import BLOCK, workers
+from mono3d_kd_core.teachers.workers import BLOCK, workers
 
 TASK = 8 * BLOCK
 """About how many edges a thread takes at a time."""

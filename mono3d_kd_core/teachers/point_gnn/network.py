@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from mono3d_kd_core.teachers.point_gnn.graph import Graph
 from mono3d_kd_core.teachers.point_gnn.neighbours import neighbour_maximum
-from mono3d_kd_core.teachers.point_gnn.workers import rowwise
+from mono3d_kd_core.teachers.workers import rowwise
 
 WIDTH = 300
 NUM_CLASSES = 4

@@ -47,7 +47,7 @@ def _pool(count: int, process: int) -> ThreadPoolExecutor:
         torch.set_num_threads(1)
         all_started.wait()
 
-    pool = ThreadPoolExecutor(count, thread_name_prefix="point_gnn")
+    pool = ThreadPoolExecutor(count, thread_name_prefix="teacher")
     for _ in range(count):
         pool.submit(start)
     all_started.wait()
