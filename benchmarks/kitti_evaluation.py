@@ -1,6 +1,6 @@
 """Time `mono3d-kd evaluate` as a whole process, with kernels compiled anew and from the cache, against official figures.
 
-python benchmarks/kitti_evaluation.py SHARED_DATA: the folder of KITTI data, with labels_calib_splits.tar.gz and eval_oracle.
+python -m benchmarks.kitti_evaluation SHARED_DATA: the folder of KITTI data, with labels_calib_splits.tar.gz and eval_oracle.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """How fast the simulator draws: frames a second of one core, and what that means for the named data sets.
 
-Example: python benchmarks/simulator.py --frames 20
+Example: python -m benchmarks.simulator --frames 20
 """
 
 from __future__ import annotations

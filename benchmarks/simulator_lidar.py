@@ -1,7 +1,7 @@
 """How much simulated sweeps measure like KITTI's: points in labelled boxes against distance, and a real teacher's recall.
 
 Example:
-  python benchmarks/simulator_lidar.py data/sim-small/training --frames KITTI/training --limit 400 \\
+  python -m benchmarks.simulator_lidar data/sim-small/training --frames KITTI/training --limit 400 \\
       --out docs/images/simulator_points.png --teacher BUNDLE --sweeps 60
 """
 

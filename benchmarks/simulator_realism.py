@@ -2,7 +2,7 @@
 
 Example:
   mono3d-kd simulate --dataset sim-small --out data/sim-small
-  python benchmarks/simulator_realism.py data/sim-small/training --labels KITTI/training/label_2 \\
+  python -m benchmarks.simulator_realism data/sim-small/training --labels KITTI/training/label_2 \\
       --out docs/images/simulator_distributions.png
 """
 

@@ -1,4 +1,4 @@
-"""What the student's node costs beyond its network, and whether it grows: `python benchmarks/student_node.py overhead|soak`.
+"""What the student's node costs beyond its network, and whether it grows: `python -m benchmarks.student_node overhead|soak`.
 
 overhead: an image message in to its Detection3DArray out, seen from another process, minus the bare `Detector.detect` of the
 same image in this process just before. soak: thousands of frames as fast as the node answers them, with its memory, threads
