@@ -50,7 +50,7 @@ setup(
         "safetensors>=0.4",
         "torch>=2.4",
         "typer>=0.12",
-        "typing_extensions>=4",
+        "typing-extensions>=4",
     ],
     extras_require={
         "train": ["lightning>=2.4,<3", "tensorboard>=2.14"],

@@ -28,7 +28,7 @@ THIRD_PARTY = {
     "safetensors": ("safetensors", None),
     "torch": ("torch", "python3-torch"),
     "typer": ("typer", "python3-typer"),
-    "typing_extensions": ("typing_extensions", "python3-typing-extensions"),
+    "typing_extensions": ("typing-extensions", "python3-typing-extensions"),
     "yaml": ("PyYAML", "python3-yaml"),
     "lightning": ("lightning", None),
     "tensorboard": ("tensorboard", None),
