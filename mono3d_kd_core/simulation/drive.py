@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -17,7 +18,33 @@ START = 1_600_000_000 * 1_000_000_000
 """The stamp of a drive's first frame, ns."""
 
 
-class SimulatedDrive:
+class _Simulated(ABC):
+    """A frame source whose frames are drawn when they are asked for."""
+
+    def __init__(self, name: str, frames: int) -> None:
+        self.name = name
+        self._ids = [f"{i:06d}" for i in range(frames)]
+
+    @property
+    def ids(self) -> Sequence[str]:
+        """The frame ids, in order of time."""
+        return self._ids
+
+    def __len__(self) -> int:
+        return len(self._ids)
+
+    def __getitem__(self, index: int) -> SensorFrame:
+        return self.shot(index).frame
+
+    def __iter__(self) -> Iterator[SensorFrame]:
+        return (self[i] for i in range(len(self)))
+
+    @abstractmethod
+    def shot(self, index: int) -> Shot:
+        """Return a frame with the whole truth about it."""
+
+
+class SimulatedDrive(_Simulated):
     """A drive through one world at 10 Hz: the test vehicle and the traffic move, identities stay.
 
     Frames are drawn when they are asked for; the same seed and index give the same bytes, in any order. `block` x `block`
@@ -34,25 +61,10 @@ class SimulatedDrive:
         split: Split = "train",
         block: int = 1,
     ) -> None:
-        self.name = f"simulated drive {index} of seed {seed}"
+        super().__init__(f"simulated drive {index} of seed {seed}", frames)
         self._seed, self._index, self._split = seed, index, split
-        self._ids = [f"{i:06d}" for i in range(frames)]
         self._world: World | None = None
         self._renderer = Renderer(rig.sensors(), block)
-
-    @property
-    def ids(self) -> Sequence[str]:
-        """The frame ids, in order of time."""
-        return self._ids
-
-    def __len__(self) -> int:
-        return len(self._ids)
-
-    def __getitem__(self, index: int) -> SensorFrame:
-        return self.shot(index).frame
-
-    def __iter__(self) -> Iterator[SensorFrame]:
-        return (self[i] for i in range(len(self)))
 
     def shot(self, index: int) -> Shot:
         """Return a frame with the whole truth about it."""
@@ -65,30 +77,15 @@ class SimulatedDrive:
         )
 
 
-class SimulatedScenes:
+class SimulatedScenes(_Simulated):
     """Single moments, each of a world of its own; otherwise as `SimulatedDrive`."""
 
     def __init__(
         self, seed: int, scenes: int, rig: SimulatedRig = KITTI, *, split: Split = "train", block: int = 1
     ) -> None:
-        self.name = f"{scenes} simulated scenes of seed {seed}"
+        super().__init__(f"{scenes} simulated scenes of seed {seed}", scenes)
         self._seed, self._split = seed, split
-        self._ids = [f"{i:06d}" for i in range(scenes)]
         self._renderer = Renderer(rig.sensors(), block)
-
-    @property
-    def ids(self) -> Sequence[str]:
-        """The frame ids."""
-        return self._ids
-
-    def __len__(self) -> int:
-        return len(self._ids)
-
-    def __getitem__(self, index: int) -> SensorFrame:
-        return self.shot(index).frame
-
-    def __iter__(self) -> Iterator[SensorFrame]:
-        return (self[i] for i in range(len(self)))
 
     def shot(self, index: int) -> Shot:
         """Return a frame with the whole truth about it."""

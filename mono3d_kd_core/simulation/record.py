@@ -19,7 +19,7 @@ from mono3d_kd_core.simulation.rig import SimulatedRig
 from mono3d_kd_core.simulation.world import Split
 
 Result = TypeVar("Result")
-VERSION = 2
+VERSION = 3
 """Goes up when the same seed draws other bytes, so that a folder is never finished by another simulator."""
 
 

@@ -226,10 +226,10 @@ def _cyclists(street: Street, sign: int, seconds: float, rng: np.random.Generato
         if abs(s) < 4:
             continue
         near_kerb = side.lanes * side.lane_width - 0.5 if side.parking else side.kerb_line - 0.6
-        on_road = rng.random() < 0.4
+        on_road = rng.random() < (0.25 if sign < 0 else 0.4)
         beside = min(side.kerb_line + float(rng.uniform(0.6, 4.0 if sign > 0 else 7.0)), side.building_line - 0.5)
         d = sign * (near_kerb if on_road else beside)
-        against = not on_road and rng.random() < 0.5
+        against = not on_road and rng.random() < (0.6 if sign < 0 else 0.4)
         speed = float(rng.uniform(2.5, 6.0))
         if rng.random() < 0.15 and s > 10 and not seconds:
             across = steady(float(s), float(rng.uniform(-6, 6)), -sign * np.pi / 2, 0.0, -float(sign), speed)
