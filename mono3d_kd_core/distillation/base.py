@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from mono3d_kd_core.geometry.boxes import Boxes3D
-from mono3d_kd_core.students.base import StudentOutput
+from mono3d_kd_core.geometry.camera import CameraModel
+from mono3d_kd_core.students.base import Annotation, StudentOutput
 from mono3d_kd_core.teachers.base import TeacherOutput, Want
 
 
@@ -20,12 +21,16 @@ class Taught:
     """What is known of one frame in training. None: not known, or not asked for.
 
     teacher is a teacher's answer; labels are a person's boxes, frame "lidar"; depth (H,W) metres at the pixels of the
-    student's input, 0 where unknown.
+    student's input, 0 where unknown; image (H,W,3) uint8 RGB is that input, camera took it; annotation is what may be
+    taught about it in its own frame.
     """
 
     teacher: TeacherOutput | None = None
     labels: Boxes3D | None = None
     depth: NDArray[np.float32] | None = None
+    image: NDArray[np.uint8] | None = None
+    camera: CameraModel | None = None
+    annotation: Annotation | None = None
 
 
 class Distiller(nn.Module, ABC):

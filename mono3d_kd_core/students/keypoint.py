@@ -25,7 +25,7 @@ from mono3d_kd_core.students.backbones import BackboneName, build_backbone
 from mono3d_kd_core.students.base import Annotation, Student, StudentOutput
 from mono3d_kd_core.students.keypoint_decode import BoxDecoder, Detections2D, ScoreCalibration
 from mono3d_kd_core.students.keypoint_losses import depth_of, keypoint_losses
-from mono3d_kd_core.students.keypoint_targets import encode
+from mono3d_kd_core.students.keypoint_targets import KeypointTargets, encode
 from mono3d_kd_core.students.necks import NeckName, build_neck
 
 IMAGENET_MEAN = (123.675, 116.28, 103.53)
@@ -168,10 +168,11 @@ class KeypointStudent(Student):
     ) -> dict[str, Tensor]:
         """Return the seven terms of `keypoint_losses`."""
         assert isinstance(output, KeypointOutput)
-        index = {name: i for i, name in enumerate(self.classes)}
-        targets = encode(annotations, cameras, index, self.config.reference_focal, self.config.depth_range)
-        targets = targets.to(output.heatmap.device)
+        targets = self.targets(annotations, cameras).to(output.heatmap.device)
         regressions = self.head.at_cells(output.neck, targets.cell)
         return keypoint_losses(output.heatmap, regressions, targets, self.mean_size)
 
-
+    def targets(self, annotations: Sequence[Annotation], cameras: Sequence[CameraModel]) -> KeypointTargets:
+        """Return what the heads should say about a batch."""
+        index = {name: i for i, name in enumerate(self.classes)}
+        return encode(annotations, cameras, index, self.config.reference_focal, self.config.depth_range)

@@ -1,0 +1,53 @@
+"""A batch of two made-up pictures with labels and depth, and tiny networks, for tests of privileged teachers."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from mono3d_kd_core.distillation.base import Distiller, Taught
+from mono3d_kd_core.geometry.box_projection import project_boxes
+from mono3d_kd_core.geometry.boxes import Boxes3D
+from mono3d_kd_core.geometry.camera import CameraModel
+from mono3d_kd_core.students.base import Annotation
+from mono3d_kd_core.students.keypoint import KeypointConfig, KeypointStudent
+
+CAMERA = CameraModel.pinhole(192, 64, 108, 108, 96, 27)
+TINY = KeypointConfig(
+    classes=("Car",),
+    width=0.125,
+    neck_channels=8,
+    head_channels=8,
+    input_height=64,
+    input_width=192,
+    reference_focal=108,
+)
+
+
+def lesson(seed: int, depth: bool = True) -> Taught:
+    """One picture of noise with two cars, and a depth map in which they stand before a wall at 40 m."""
+    random = np.random.default_rng(seed)
+    centre = np.column_stack([random.uniform(8, 14, 2), [-2.0, 2.0], [-0.8, -0.8]])
+    boxes = Boxes3D(centre, np.tile([3.9, 1.6, 1.5], (2, 1)), random.uniform(-3, 3, 2), ["Car"] * 2, frame="camera")
+    box2d, _ = project_boxes(boxes, CAMERA)
+    image = random.integers(0, 255, (64, 192, 3), np.uint8)
+    sweep = np.full((64, 192), 40, np.float32)
+    for (left, top, right, bottom), x in zip(box2d.round().astype(int).tolist(), centre[:, 0]):
+        sweep[top:bottom, left:right] = x
+    return Taught(None, None, sweep if depth else None, image, CAMERA, Annotation(boxes, box2d))
+
+
+def images(taught: list[Taught]) -> Tensor:
+    return torch.from_numpy(np.stack([one.image for one in taught if one.image is not None])).permute(0, 3, 1, 2)
+
+
+def terms(distiller: Distiller, student: KeypointStudent, taught: list[Taught]) -> dict[str, Tensor]:
+    return distiller.losses(student(images(taught)), taught)
+
+
+def learning(module: nn.Module) -> set[str]:
+    """The first words of the names of the parameters that have a gradient other than zero."""
+    return {
+        name.split(".")[0] for name, p in module.named_parameters() if p.grad is not None and bool((p.grad != 0).any())
+    }
