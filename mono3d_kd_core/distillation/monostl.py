@@ -35,7 +35,8 @@ class MonoStlWeights(BaseModel):
     features: float = Field(default=1.0, ge=0)
     """Released: ten times a tenth."""
     weighting: Weighting = "student_uncertainty"
-    relations: float = Field(default=1.0, ge=0)
+    relations: float = Field(default=10.0, ge=0)
+    """Released: 1, for relations that are not normalised."""
     relation: Literal["objects", "affinity"] = "objects"
     """Between objects, by the teacher's depth variance (MonoSTL), or between all places of a map (MonoDistill)."""
     normalise_relations: bool = True

@@ -7,6 +7,8 @@ import torch
 from torch import Tensor, nn
 
 from mono3d_kd_core.distillation.base import Distiller, Taught
+from mono3d_kd_core.distillation.depth_input import DepthSource
+from mono3d_kd_core.distillation.privileged import PrivilegedKeypoint, shown
 from mono3d_kd_core.geometry.box_projection import project_boxes
 from mono3d_kd_core.geometry.boxes import Boxes3D
 from mono3d_kd_core.geometry.camera import CameraModel
@@ -51,3 +53,30 @@ def learning(module: nn.Module) -> set[str]:
     return {
         name.split(".")[0] for name, p in module.named_parameters() if p.grad is not None and bool((p.grad != 0).any())
     }
+
+
+def overfit_teacher(teacher: PrivilegedKeypoint, taught: list[Taught], source: DepthSource, steps: int = 40) -> None:
+    """Train a teacher on the labels of a few frames."""
+    pictures = torch.stack(shown(taught, source)[1])
+    annotations = [one.annotation for one in taught if one.annotation is not None]
+    optimiser = torch.optim.Adam(teacher.parameters(), 1e-2)
+    for _ in range(steps):
+        found = teacher.losses(teacher(pictures, [CAMERA] * len(taught)), annotations, [CAMERA] * len(taught))
+        optimiser.zero_grad()
+        torch.stack(list(found.values())).sum().backward()
+        optimiser.step()
+
+
+def overfit(
+    distiller: Distiller, student: KeypointStudent, taught: list[Taught], steps: int = 40
+) -> list[dict[str, float]]:
+    """Train a student on a few frames; returns the terms of each step."""
+    optimiser = torch.optim.Adam([*student.parameters(), *distiller.parameters()], 1e-2)
+    history = []
+    for _ in range(steps):
+        found = terms(distiller, student, taught)
+        optimiser.zero_grad()
+        torch.stack(list(found.values())).sum().backward()
+        optimiser.step()
+        history.append({name: value.item() for name, value in found.items()})
+    return history

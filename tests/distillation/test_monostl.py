@@ -9,7 +9,7 @@ from mono3d_kd_core.distillation.base import Taught
 from mono3d_kd_core.distillation.monostl import MonoStl, MonoStlWeights
 from mono3d_kd_core.distillation.privileged import DepthKeypoint, picture
 from mono3d_kd_core.students.keypoint import KeypointStudent
-from tests.distillation.privileged import CAMERA, TINY, learning, lesson, terms
+from tests.distillation.privileged import CAMERA, TINY, learning, lesson, overfit, overfit_teacher, terms
 
 OFF = {"features": 0.0, "relations": 0.0, "responses": 0.0}
 MONODISTILL = MonoStlWeights(weighting="none", relation="affinity")
@@ -114,17 +114,10 @@ def test_the_teacher_sees_depth_alone_and_at_the_reference_focal_length(teacher:
 def test_it_overfits_ten_frames(method: MonoStlWeights) -> None:
     torch.manual_seed(0)
     student, teacher = KeypointStudent(TINY), DepthKeypoint(TINY)
-    distiller = MonoStl(student, teacher, method)
     taught = [lesson(seed) for seed in range(10)]
-    optimiser = torch.optim.Adam([*student.parameters(), *distiller.parameters()], 1e-2)
-    totals, transfers = [], []
-    for _ in range(40):
-        found = terms(distiller, student, taught)
-        loss = torch.stack(list(found.values())).sum()
-        optimiser.zero_grad()
-        loss.backward()
-        optimiser.step()
-        totals.append(loss.item())
-        transfers.append(sum(value.item() for name, value in found.items() if name.startswith("transfer")))
-    assert totals[-1] < 0.3 * totals[0]
-    assert transfers[-1] < 0.5 * transfers[0]
+    overfit_teacher(teacher, taught, "lidar")
+    history = overfit(MonoStl(student, teacher, method), student, taught)
+    first, last = history[0], history[-1]
+    assert sum(last.values()) < 0.4 * sum(first.values())
+    for name in ("transfer_features", "transfer_relations", "transfer_responses"):
+        assert last[name] < 0.7 * max(each[name] for each in history), name

@@ -1,0 +1,125 @@
+"""ADD as a whole: who learns from what, what its parts do, and that depth may come from boxes."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from mono3d_kd_core.distillation.add import Add, AddWeights
+from mono3d_kd_core.distillation.add_modules import SelfAttention3D, TargetAttention
+from mono3d_kd_core.distillation.privileged import DepthAidedKeypoint, picture
+from mono3d_kd_core.distillation.regions import Objects
+from mono3d_kd_core.students.keypoint import KeypointStudent
+from tests.distillation.privileged import CAMERA, TINY, learning, lesson, overfit, overfit_teacher, terms
+
+
+@pytest.fixture
+def student() -> KeypointStudent:
+    torch.manual_seed(0)
+    return KeypointStudent(TINY)
+
+
+@pytest.fixture
+def teacher() -> DepthAidedKeypoint:
+    torch.manual_seed(1)
+    return DepthAidedKeypoint(TINY)
+
+
+@pytest.mark.parametrize(
+    ("term", "reached", "own"),
+    [
+        ("features", {"backbone", "neck"}, {"position", "self_attention"}),
+        # The projector starts at zero, so at the first step nothing behind it learns.
+        ("responses", {"backbone", "neck", "head"}, {"target_attention"}),
+    ],
+)
+def test_each_term_reaches_what_it_should_and_nothing_else(
+    student: KeypointStudent, teacher: DepthAidedKeypoint, term: str, reached: set[str], own: set[str]
+) -> None:
+    distiller = Add(student, teacher, AddWeights(**{"features": 0.0, "responses": 0.0} | {term: 1.0}))
+    before = {name: tensor.clone() for name, tensor in teacher.state_dict().items()}
+    distiller.train()
+    student.train()
+    terms(distiller, student, [lesson(0), lesson(1)])[f"transfer_{term}"].backward()
+    assert learning(student) == reached
+    assert learning(distiller) == own
+    assert all(p.grad is None for p in teacher.parameters())
+    assert not teacher.training
+    for name, tensor in teacher.state_dict().items():
+        assert torch.equal(tensor, before[name]), name
+
+
+def test_once_the_projector_has_moved_queries_and_positions_learn(
+    student: KeypointStudent, teacher: DepthAidedKeypoint
+) -> None:
+    distiller = Add(student, teacher, AddWeights(features=0.0))
+    torch.nn.init.normal_(distiller.target_attention.project.weight, std=0.1)
+    terms(distiller, student, [lesson(0)])["transfer_responses"].backward()
+    assert learning(distiller) == {"position", "target_attention"}
+    assert learning(distiller.target_attention) == {"region", "target", "attention", "project"}
+
+
+def test_a_query_can_only_choose_among_what_the_student_sees() -> None:
+    torch.manual_seed(0)
+    attention = TargetAttention(8, 1)
+    torch.nn.init.normal_(attention.project.weight)
+    one = Objects(torch.tensor([0]), torch.tensor([[10.0, 10, 50, 40]]), torch.tensor([5]), torch.ones(1).bool(),
+                  torch.tensor([0]))  # fmt: skip
+    position, size = torch.randn(1, 8, 4, 12), torch.tensor([192.0, 64.0])
+    blank = torch.ones(1, 8, 16, 48)
+    answers = [attention(blank, position, torch.randn(1, 8, 7, 7), one, size) for _ in range(2)]
+    torch.testing.assert_close(*answers)
+
+
+def test_self_attention_keeps_the_map_and_sees_all_of_it() -> None:
+    torch.manual_seed(0)
+    attention = SelfAttention3D(8)
+    features = torch.randn(1, 8, 16, 48, requires_grad=True)
+    mixed = attention(features, torch.randn(1, 8, 4, 12))
+    assert mixed.shape == features.shape
+    mixed[0, :, 0, 0].sum().backward()
+    assert features.grad is not None
+    assert (features.grad[0, :, -1, -1] != 0).any()
+
+
+def test_without_attention_nothing_is_trained_beside_the_student(
+    student: KeypointStudent, teacher: DepthAidedKeypoint
+) -> None:
+    plain = Add(student, teacher, AddWeights(attention=False))
+    assert not list(plain.parameters())
+    assert {"transfer_features", "transfer_responses"} < set(terms(plain, student, [lesson(0)]))
+    flat = Add(student, teacher, AddWeights(position=False))
+    assert {name.split(".")[0] for name in flat.state_dict()} == {"self_attention", "target_attention"}
+    assert terms(flat, student, [lesson(0)])["transfer_features"] > 0
+
+
+def test_boxes_alone_can_teach(student: KeypointStudent, teacher: DepthAidedKeypoint) -> None:
+    without_lidar = [lesson(0, depth=False)]
+    assert "transfer_features" not in terms(Add(student, teacher, AddWeights()), student, without_lidar)
+    objects = Add(student, teacher, AddWeights(depth="objects"))
+    assert not objects.wants_depth
+    assert terms(objects, student, without_lidar)["transfer_features"] > 0
+
+
+def test_the_teacher_sees_colours_and_depth(teacher: DepthAidedKeypoint) -> None:
+    teacher.eval()
+    known = lesson(0)
+    assert known.image is not None
+    assert known.depth is not None
+    seen = teacher(picture(known.image, known.depth)[None], [CAMERA]).neck
+    for image, depth in ((255 - known.image, known.depth), (known.image, known.depth / 2)):
+        assert not torch.allclose(teacher(picture(image, depth)[None], [CAMERA]).neck, seen)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_it_overfits_ten_frames() -> None:
+    torch.manual_seed(0)
+    student, teacher = KeypointStudent(TINY), DepthAidedKeypoint(TINY)
+    taught = [lesson(seed) for seed in range(10)]
+    overfit_teacher(teacher, taught, "lidar")
+    history = overfit(Add(student, teacher, AddWeights()), student, taught)
+    first, last = history[0], history[-1]
+    assert sum(last.values()) < 0.4 * sum(first.values())
+    for name in ("transfer_features", "transfer_responses"):
+        assert last[name] < 0.7 * max(each[name] for each in history), name
