@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from mono3d_kd_core.errors import Mono3DError
 from mono3d_kd_core.geometry.boxes import Boxes3D
 from mono3d_kd_core.geometry.camera import CameraModel
+from mono3d_kd_core.geometry.rigid import Matrix
 from mono3d_kd_ros.settings import StudentSettings
 
 if TYPE_CHECKING:
@@ -26,7 +27,11 @@ class ImageDetector(Protocol):
         """The bundle's card."""
         ...
 
-    def detect(self, image: NDArray[np.uint8], camera: CameraModel) -> Boxes3D:
+    def over_ground(self, T_camera_ground: Matrix) -> Matrix | None:
+        """Return the pose that `detect` wants of a camera whose place over the road is known, None if it wants none."""
+        ...
+
+    def detect(self, image: NDArray[np.uint8], camera: CameraModel, pose: Matrix | None = None) -> Boxes3D:
         """Return the boxes, best first, in the frame "camera"."""
         ...
 

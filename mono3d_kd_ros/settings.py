@@ -58,6 +58,11 @@ class StudentSettings(NodeSettings):
     target_frame: str = Field(
         "", description="Frame of the detections, by tf at the image's stamp; empty: the frame of the image."
     )
+    ground_frame: str = Field(
+        "",
+        description="Frame on the road, z up, such as base_footprint: by tf it tells students that need it where the camera "
+        "is; empty: where it was in training.",
+    )
     transform_timeout: Seconds = Field(0.1, description="Seconds to wait for a transform that is not there yet.")
     skip_unwatched: bool = Field(True, description="Do not run the network while nobody subscribes to an output.")
 

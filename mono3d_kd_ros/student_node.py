@@ -88,7 +88,7 @@ class StudentNode(FrameNode[StudentSettings]):
         rectified = is_rectified(image_topic, self.settings.image_is_rectified)
         self._camera = CameraInput(info_topic, rectified, self._on_camera)
         self.worker = Worker(self.work, lambda arrival, reason: self.statistics.drop(reason), name="inference")
-        if self.settings.target_frame:
+        if self.settings.target_frame or self.settings.ground_frame:
             self.transforms = TransformInput(self)
         kind = image_type(image_topic, self.settings.compressed)
         self.inputs = [
@@ -138,7 +138,8 @@ class StudentNode(FrameNode[StudentSettings]):
         if image.shape[:2] != (camera.height, camera.width):
             sizes = f"the image is {image.shape[1]}x{image.shape[0]}, its CameraInfo {camera.width}x{camera.height}"
             raise Refused("size_mismatch", sizes)
-        boxes = self._chosen(_detect(detector, image, camera), detector)
+        pose = self._pose(message.header, detector)
+        boxes = self._chosen(_detect(detector, image, camera, pose), detector)
         header, T = self._target(message.header)
         self.outputs["detections"].publish(messages.detections_message(boxes, header, T))
         if self.watched("markers"):
@@ -167,14 +168,26 @@ class StudentNode(FrameNode[StudentSettings]):
         assert self._camera is not None
         camera_frame = source.frame_id or self._camera.frame
         target = self.settings.target_frame
-        if self.transforms is None or target == camera_frame:
+        if not target or target == camera_frame:
             return Header(stamp=source.stamp, frame_id=camera_frame), T_CAMERA_BODY
+        T_target_camera = self._lookup(target, camera_frame, source)
+        return Header(stamp=source.stamp, frame_id=target), T_target_camera @ T_CAMERA_BODY
+
+    def _pose(self, source: Header, detector: ImageDetector) -> Matrix | None:
+        """Return where the camera is over the road, as the detector wants it; None for that of its training."""
+        assert self._camera is not None
+        ground = self.settings.ground_frame
+        if not ground:
+            return None
+        return detector.over_ground(self._lookup(source.frame_id or self._camera.frame, ground, source))
+
+    def _lookup(self, target: str, frame: str, source: Header) -> Matrix:
+        assert self.transforms is not None
         stamp, timeout = messages.nanoseconds(source.stamp), self.settings.transform_timeout
         try:
-            T_target_camera = self.transforms.lookup(target, camera_frame, stamp, timeout)
+            return self.transforms.lookup(target, frame, stamp, timeout)
         except TransformError as error:
             raise Refused("no_transform", str(error)) from error
-        return Header(stamp=source.stamp, frame_id=target), T_target_camera @ T_CAMERA_BODY
 
     def _publish_infos(self) -> None:
         assert self._model is not None
@@ -228,9 +241,9 @@ class StudentNode(FrameNode[StudentSettings]):
         return self.flow(findings, values)
 
 
-def _detect(detector: ImageDetector, image: NDArray[np.uint8], camera: CameraModel) -> Boxes3D:
+def _detect(detector: ImageDetector, image: NDArray[np.uint8], camera: CameraModel, pose: Matrix | None) -> Boxes3D:
     try:
-        boxes = detector.detect(image, camera)
+        boxes = detector.detect(image, camera, pose)
     except Exception as error:
         raise Refused("detector_error", describe(error)) from error
     if not all(np.isfinite(column).all() for column in (boxes.centre, boxes.size, boxes.yaw, boxes.score)):

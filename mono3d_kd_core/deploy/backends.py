@@ -14,14 +14,17 @@ from mono3d_kd_core.deploy.folding import fold_batch_norm
 from mono3d_kd_core.errors import ModelError
 from mono3d_kd_core.geometry.boxes import Boxes3D
 from mono3d_kd_core.geometry.camera import CameraModel
+from mono3d_kd_core.geometry.rigid import Matrix
 from mono3d_kd_core.students.base import Student
 from mono3d_kd_core.students.keypoint import KeypointStudent
 
 
 class Backend(Protocol):
-    """From one letterboxed image and its camera to boxes in the frame "camera"."""
+    """From one letterboxed image, its camera and perhaps where that is to boxes in the frame "camera"."""
 
-    def __call__(self, image: NDArray[np.uint8], camera: CameraModel) -> Boxes3D: ...
+    student: Student
+
+    def __call__(self, image: NDArray[np.uint8], camera: CameraModel, pose: Matrix | None = None) -> Boxes3D: ...
 
 
 class TorchBackend:
@@ -36,10 +39,11 @@ class TorchBackend:
         self.device = device
 
     @torch.inference_mode()
-    def __call__(self, image: NDArray[np.uint8], camera: CameraModel) -> Boxes3D:
+    def __call__(self, image: NDArray[np.uint8], camera: CameraModel, pose: Matrix | None = None) -> Boxes3D:
         # The view of an (H,W,3) array as (1,3,H,W) is channels last already.
         images = torch.from_numpy(image).to(self.device)[None].permute(0, 3, 1, 2)
-        boxes: list[Boxes3D] = self.student.decode(self.student(images, [camera]), [camera])
+        output = self.student(images, [camera], () if pose is None else [pose])
+        boxes: list[Boxes3D] = self.student.decode(output, [camera])
         return boxes[0]
 
 
@@ -62,9 +66,10 @@ class OnnxBackend:
         made_from = self.session.get_modelmeta().custom_metadata_map.get(BUNDLE_HASH)
         if made_from != bundle_hash:
             raise ModelError(f"{file}: was made from other weights; make it again with: mono3d-kd export {file.parent}")
-        self.student = student
+        self.student: Student = student
+        self._place = student.place
 
-    def __call__(self, image: NDArray[np.uint8], camera: CameraModel) -> Boxes3D:
+    def __call__(self, image: NDArray[np.uint8], camera: CameraModel, pose: Matrix | None = None) -> Boxes3D:
         images = np.ascontiguousarray(image.transpose(2, 0, 1)[None])
         columns: Sequence[NDArray[np.generic]] = [column[0] for column in self.session.run(None, {"images": images})]
-        return self.student.place(columns, camera)
+        return self._place(columns, camera)

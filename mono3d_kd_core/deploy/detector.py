@@ -17,6 +17,7 @@ from mono3d_kd_core.errors import DataError, ModelError
 from mono3d_kd_core.geometry.boxes import Boxes3D
 from mono3d_kd_core.geometry.camera import CameraModel
 from mono3d_kd_core.geometry.overlap import nms_bev
+from mono3d_kd_core.geometry.rigid import Matrix
 from mono3d_kd_core.students.keypoint import KeypointStudent
 from mono3d_kd_core.students.letterbox import Letterbox
 
@@ -77,9 +78,15 @@ class Detector:
         camera = CameraModel.pinhole(width, height, width, width, width / 2, height / 2)
         self.detect(np.full((height, width, 3), 128, np.uint8), camera)
 
-    def detect(self, image: NDArray[np.uint8], camera: CameraModel) -> Boxes3D:
+    def over_ground(self, T_camera_ground: Matrix) -> Matrix | None:
+        """Return what `detect` wants to know of a camera's pose: T_camera_ground (4,4) is from a z-up frame on the road."""
+        return self.backend.student.pose_over_ground(T_camera_ground)
+
+    def detect(self, image: NDArray[np.uint8], camera: CameraModel, pose: Matrix | None = None) -> Boxes3D:
         """Return what is in an (H,W,3) uint8 RGB image taken by `camera`, best first, in the frame "camera".
 
+        pose is T_camera_lidar (4,4) of the teacher's LiDAR, or `over_ground`; without it a student that needs one supposes
+        that of its training.
         Scores are in [0, 1], depth_std in metres. Raises DataError when the image is not what the camera describes,
         ModelError when the network's output is not finite.
         """
@@ -89,7 +96,7 @@ class Detector:
                 f"{camera.width}x{camera.height}: expected ({camera.height}, {camera.width}, 3) uint8 RGB"
             )
         letterbox = Letterbox.fit(camera.width, camera.height, self.input_size)
-        boxes = self.backend(letterbox.image(image), letterbox.camera(camera))
+        boxes = self.backend(letterbox.image(image), letterbox.camera(camera), pose)
         boxes = boxes[boxes.score >= self.score_threshold]
         return boxes[nms_bev(boxes.bev(), boxes.score, OVERLAP, limit=self.max_detections)]
 

@@ -25,7 +25,10 @@ TEACHERS = {
     "pointpillars": "mono3d_kd_core.teachers.pointpillars:PointPillars",
     "second": "mono3d_kd_core.teachers.second:Second",
 }
-STUDENTS = {"keypoint": "mono3d_kd_core.students.keypoint:KeypointStudent"}
+STUDENTS = {
+    "bev": "mono3d_kd_core.students.bev.student:BevStudent",
+    "keypoint": "mono3d_kd_core.students.keypoint:KeypointStudent",
+}
 
 
 def load_teacher(path: str | Path, device: str = "cpu") -> Teacher:

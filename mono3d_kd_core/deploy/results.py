@@ -48,7 +48,8 @@ def write_detections(
             camera = frame.rig.camera
             warnings += [line for line in detector.check_camera(camera) if line not in warnings]
             start = time.perf_counter()
-            boxes = detector.detect(frame.image, camera)
+            pose = None if frame.points is None else frame.rig.T_camera_lidar
+            boxes = detector.detect(frame.image, camera, pose)
             times.append(1000 * (time.perf_counter() - start))
             boxes_found += len(boxes)
             rows = KittiLabels.from_boxes(boxes, camera, only_visible=False)

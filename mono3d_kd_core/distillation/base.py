@@ -43,6 +43,16 @@ class Distiller(nn.Module, ABC):
 
     @property
     @abstractmethod
+    def wants_teacher(self) -> bool:
+        """Whether a teacher is needed at all."""
+
+    @property
+    def untaught(self) -> Sequence[nn.Module]:
+        """Parts of the student that no term reaches; they stay in evaluation mode."""
+        return ()
+
+    @property
+    @abstractmethod
     def wants_depth(self) -> bool:
         """Whether depth maps are needed."""
 

@@ -8,7 +8,7 @@ from typing import TypeVar
 import numpy as np
 import torch
 from pydantic import BaseModel, ConfigDict, Field
-from torch import Tensor
+from torch import Tensor, nn
 
 from mono3d_kd_core.distillation import cmkd_losses
 from mono3d_kd_core.distillation.base import Distiller, Taught
@@ -83,6 +83,14 @@ class Cmkd(Distiller):
         return bool(self.want) or self.weights.pseudo_labels > 0
 
     @property
+    def untaught(self) -> Sequence[nn.Module]:
+        """The teacher's part of the student while only features are taught: it rests, its statistics too."""
+        w = self.weights
+        if w.responses or w.pseudo_labels or w.labels:
+            return ()
+        return self.student.backbone_2d, self.student.dense_head
+
+    @property
     def wants_depth(self) -> bool:
         """Whether depth is taught."""
         return self.weights.depth > 0
@@ -105,7 +113,7 @@ class Cmkd(Distiller):
         return terms or {"nothing": output.bev.sum() * 0}
 
     def _features(self, output: BevOutput, taught: Sequence[Taught]) -> dict[str, Tensor]:
-        chosen, maps = _known(taught, lambda one: one.teacher and one.teacher.bev)
+        chosen, maps = _known(taught, _map_of)
         if not chosen:
             return {}
         bev = output.bev[chosen]
@@ -126,7 +134,7 @@ class Cmkd(Distiller):
             )
 
     def _responses(self, output: BevOutput, taught: Sequence[Taught]) -> dict[str, Tensor]:
-        chosen, found = _known(taught, lambda one: one.teacher and one.teacher.responses)
+        chosen, found = _known(taught, _responses_of)
         if not chosen:
             return {}
         mine, theirs = _select(output.responses, chosen), self._stacked(found)
@@ -170,7 +178,7 @@ class Cmkd(Distiller):
         return {"depth": self.weights.depth * _share(chosen, taught) * loss}
 
     def _pseudo_labels(self, output: BevOutput, taught: Sequence[Taught]) -> dict[str, Tensor]:
-        chosen, boxes = _known(taught, lambda one: one.teacher and one.teacher.boxes)
+        chosen, boxes = _known(taught, _boxes_of)
         if not chosen:
             return {}
         placed = [_in_map(found, output.poses[i]) for i, found in zip(chosen, boxes)]
@@ -203,6 +211,18 @@ class Cmkd(Distiller):
         terms = anchor_loss(_select(output.responses, chosen), assignments)
         share = self.weights.labels * _share(chosen, taught)
         return {f"label_{name}": share * value for name, value in terms.items()}
+
+
+def _map_of(one: Taught) -> BevFeatures | None:
+    return None if one.teacher is None else one.teacher.bev
+
+
+def _responses_of(one: Taught) -> Responses | None:
+    return None if one.teacher is None else one.teacher.responses
+
+
+def _boxes_of(one: Taught) -> Boxes3D | None:
+    return None if one.teacher is None else one.teacher.boxes
 
 
 def _known(taught: Sequence[Taught], part: Callable[[Taught], Part | None]) -> tuple[list[int], list[Part]]:

@@ -62,6 +62,13 @@ class Student(nn.Module, ABC):
         places things by the image alone takes no notice of them; one that needs them has a default.
         """
 
+    def pose_over_ground(self, T_camera_ground: Matrix) -> Matrix | None:
+        """Return the pose that `forward` wants of a camera whose place over the road is known; None where it wants none.
+
+        T_camera_ground (4,4) is from any z-up frame whose z = 0 is the road.
+        """
+        return None
+
     @abstractmethod
     def decode(self, output: StudentOutput, cameras: Sequence[CameraModel]) -> list[Boxes3D]:
         """Return each image's boxes in the frame "camera", best first, scores in [0, 1]."""

@@ -15,6 +15,7 @@ from mono3d_kd_core.training.examples import Example
 from mono3d_kd_core.training.recipe import AugmentConfig
 
 Random = np.random.Generator
+_MIRROR_CAMERA, _MIRROR_LIDAR = np.diag([-1.0, 1.0, 1.0, 1.0]), np.diag([1.0, -1.0, 1.0, 1.0])
 
 
 def augment(example: Example, config: AugmentConfig, random: Random) -> Example:
@@ -44,6 +45,8 @@ def flip(example: Example) -> Example:
         image=np.ascontiguousarray(example.image[:, ::-1]),
         camera=example.camera.flipped(),
         annotation=replace(annotation, boxes=mirrored, box2d=across(annotation.box2d), ignore=across(annotation.ignore)),
+        pose=_MIRROR_CAMERA @ example.pose @ _MIRROR_LIDAR,
+        mirrored=not example.mirrored,
     )
 
 

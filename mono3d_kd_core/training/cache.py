@@ -8,14 +8,14 @@ from pathlib import Path
 
 import numpy as np
 
-from mono3d_kd_core.training.examples import Example, Examples
+from mono3d_kd_core.training.examples import Example, ExampleSource
 
 Track = Callable[[Iterable[int], str], Iterable[int]]
 """Shows progress over an iterable under a title."""
 _NO_PICTURE = np.empty((0, 0, 3), np.uint8)
 
 
-def bytes_needed(examples: Examples) -> int:
+def bytes_needed(examples: ExampleSource) -> int:
     """Return how much disk the pictures of all examples take."""
     return len(examples) * examples.size[0] * examples.size[1] * 3
 
@@ -27,8 +27,8 @@ class CachedExamples:
     the file is made anew and removed by `close`.
     """
 
-    def __init__(self, examples: Examples, file: Path, track: Track) -> None:
-        self._file = file
+    def __init__(self, examples: ExampleSource, file: Path, track: Track) -> None:
+        self._file, self.size = file, examples.size
         file.parent.mkdir(parents=True, exist_ok=True)
         shape = (len(examples), *examples.size, 3)
         pictures = np.lib.format.open_memmap(file, "w+", np.uint8, shape)

@@ -1,4 +1,4 @@
-"""From a recipe's name to the run that it describes: of a student or of a LiDAR teacher."""
+"""From a recipe's name to the run that it describes: of a student, of a LiDAR teacher, or of one taught by the other."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mono3d_kd_core.deploy.validation import validated
+from mono3d_kd_core.errors import ModelError
+from mono3d_kd_core.training.cmkd import CmkdRecipe, CmkdRun
 from mono3d_kd_core.training.recipe import Recipe, find_recipe, read_recipe
 from mono3d_kd_core.training.run import Run
 from mono3d_kd_core.training.teacher import TeacherRun
@@ -13,11 +15,25 @@ from mono3d_kd_core.training.teacher_recipe import RECIPES
 
 
 def planned_run(
-    recipe: str, changes: list[str] | None, data: Sequence[Path], val: Sequence[Path], out: Path, licence: str = ""
-) -> Run | TeacherRun:
-    """Return the run of a recipe (a file, or the name of a packaged one), not yet started. Raises ModelError in words."""
+    recipe: str,
+    changes: list[str] | None,
+    data: Sequence[Path],
+    val: Sequence[Path],
+    out: Path | None,
+    licence: str = "",
+) -> Run | TeacherRun | CmkdRun:
+    """Return the run of a recipe (a file, or the name of a packaged one), not yet started. Raises ModelError in words.
+
+    Without `out` it is written to runs/ and the recipe's name.
+    """
     path = find_recipe(recipe)
     content = read_recipe(path, changes)
-    if teacher := RECIPES.get(str(content.get("architecture"))):
+    out = out if out is not None else Path("runs") / path.stem
+    architecture = str(content.get("architecture"))
+    if architecture == "cmkd":
+        return CmkdRun(validated(CmkdRecipe, content, str(path)), data, val, out, licence)
+    if not data:
+        raise ModelError(f"{path}: this recipe names no data; give --data")
+    if teacher := RECIPES.get(architecture):
         return TeacherRun(validated(teacher, content, str(path)), data, val, out, licence)
     return Run(validated(Recipe, content, str(path)), data, val, out, licence)

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from mono3d_kd_core.errors import DataError
 from mono3d_kd_core.frames import SensorFrame
 from mono3d_kd_core.geometry.camera import CameraModel
+from mono3d_kd_core.geometry.rigid import Matrix
 from mono3d_kd_core.io.kitti import KittiLabels, KittiObjectSource
 from mono3d_kd_core.io.settings import read_settings
 from mono3d_kd_core.students.base import Annotation
@@ -30,7 +31,8 @@ TRUSTED_SCORES = {"point_gnn": 5.0}
 class Example:
     """One picture (H,W,3) uint8 RGB of the network's size, the camera that describes it, and what is taught about it.
 
-    reference is what was known of the frame before it was made into this.
+    pose is T_camera_lidar (4,4) of the picture; `mirrored` says that the world was mirrored left to right. reference is
+    what was known of the frame before it was made into this.
     """
 
     id: str
@@ -38,6 +40,8 @@ class Example:
     camera: CameraModel
     annotation: Annotation
     reference: Reference
+    pose: Matrix
+    mirrored: bool = False
 
 
 class Labelled(Protocol):
@@ -53,6 +57,16 @@ class Labelled(Protocol):
     def __getitem__(self, index: int) -> SensorFrame: ...
 
     def labels(self, index: int) -> KittiLabels: ...
+
+
+class ExampleSource(Protocol):
+    """Examples of one size (height, width), by index."""
+
+    size: tuple[int, int]
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int) -> Example: ...
 
 
 class Examples:
@@ -83,7 +97,9 @@ class Examples:
         labels, camera = source.labels(i), frame.rig.camera
         annotation = annotate(labels, camera, letterbox, self.classes, config)
         reference = Reference.of(labels, frame.rig, config.min_score)
-        return Example(frame.id, letterbox.image(frame.image), letterbox.camera(camera), annotation, reference)
+        return Example(
+            frame.id, letterbox.image(frame.image), letterbox.camera(camera), annotation, reference, frame.rig.T_camera_lidar
+        )  # fmt: skip
 
     def __iter__(self) -> Iterator[Example]:
         return (self[index] for index in range(len(self)))

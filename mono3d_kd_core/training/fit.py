@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import pickle
 import signal
 import warnings
@@ -57,7 +58,8 @@ def fit(
     """Fit `module` to `data`, from `checkpoint` or afresh, writing checkpoints and logs into `out`."""
     logs = out / "logs"
     trainer = pl.Trainer(
-        max_epochs=schedule.epochs, default_root_dir=out, accelerator="auto", devices=1,
+        max_epochs=schedule.epochs, default_root_dir=out, accelerator="auto", **_processes(),
+        accumulate_grad_batches=schedule.accumulate,
         precision="16-mixed" if torch.cuda.is_available() else "32-true",
         gradient_clip_val=schedule.gradient_clip, check_val_every_n_epoch=schedule.validate_every,
         num_sanity_val_steps=0, log_every_n_steps=10, callbacks=[*_callbacks(schedule, out, quiet), *callbacks],
@@ -73,6 +75,20 @@ def fit(
             # Lightning turns Ctrl-C into an exit of its own.
             signal.signal(signal.SIGINT, signal.default_int_handler)
             raise KeyboardInterrupt from None
+
+
+def _processes() -> dict[str, Any]:
+    """Return the trainer's share of the processes that `python -m torch.distributed.run` started, on any machines."""
+    local, world = (int(os.environ.get(name, 1)) for name in ("LOCAL_WORLD_SIZE", "WORLD_SIZE"))
+    if world == 1:
+        return {"devices": 1}
+    return {
+        # A stage may leave parts of a student untaught.
+        "strategy": "ddp_find_unused_parameters_true",
+        "devices": local, "num_nodes": world // local,
+        "use_distributed_sampler": False,  # `EpochSampler` divides the frames
+        "sync_batchnorm": torch.cuda.is_available(),  # PyTorch has it on GPUs only
+    }  # fmt: skip
 
 
 def _callbacks(schedule: ScheduleConfig, out: Path, quiet: bool) -> list[Callback]:

@@ -33,8 +33,7 @@ class TrainingModule(pl.LightningModule):
 
     def training_step(self, batch: Batch, _: int) -> Tensor:
         """Return the loss of a batch; ModelError ends a run whose loss is no number."""
-        output = self.student(batch.images, batch.cameras)
-        terms = self.student.losses(output, batch.annotations, batch.cameras)
+        terms = self.terms(batch)
         loss = torch.stack(list(terms.values())).sum()
         if not torch.isfinite(loss):
             bad = ", ".join(f"{name} {value.item():.3g}" for name, value in terms.items() if not torch.isfinite(value))
@@ -47,6 +46,11 @@ class TrainingModule(pl.LightningModule):
         self.log_dict({f"loss/{name}": value for name, value in terms.items()}, batch_size=size)
         return loss
 
+    def terms(self, batch: Batch) -> dict[str, Tensor]:
+        """Return the weighted terms of the loss of a training batch."""
+        output = self.student(batch.images, batch.cameras, batch.poses)
+        return self.student.losses(output, batch.annotations, batch.cameras)
+
     def on_validation_epoch_start(self) -> None:
         """Forget the last validation."""
         self.found, self.truth = [], []
@@ -54,7 +58,7 @@ class TrainingModule(pl.LightningModule):
 
     def validation_step(self, batch: Batch, _: int) -> None:
         """Keep what was found and what is there."""
-        output = self.student(batch.images, batch.cameras)
+        output = self.student(batch.images, batch.cameras, batch.poses)
         terms = self.student.losses(output, batch.annotations, batch.cameras)
         self.log("val/loss", torch.stack(list(terms.values())).sum(), batch_size=len(batch.ids))
         found = self.student.decode(output, batch.cameras)

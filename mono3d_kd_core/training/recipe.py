@@ -57,6 +57,9 @@ class ScheduleConfig(Section):
 
     epochs: int = Field(gt=0)
     batch_size: int = Field(gt=0)
+    """Of one process."""
+    accumulate: int = Field(default=1, gt=0)
+    """Batches whose gradients are added up before a step."""
     learning_rate: float = Field(default=1.25e-3, gt=0)
     weight_decay: float = Field(default=1e-5, ge=0)
     warmup: float = Field(default=0.05, ge=0, le=1)
@@ -70,16 +73,21 @@ class ScheduleConfig(Section):
     seed: int = 0
 
 
-class Recipe(Section):
+class Learning(Section):
+    """How examples are read, changed and learned: what every run of a student has."""
+
+    data: DataConfig = DataConfig()
+    augment: AugmentConfig = AugmentConfig()
+    schedule: ScheduleConfig
+
+
+class Recipe(Learning):
     """A student and how it is trained."""
 
     architecture: Literal["keypoint"] = "keypoint"
     student: KeypointConfig = KeypointConfig()
     weights: Path | None = None
     """Where to start from: ImageNet weights of the backbone (.pth, .safetensors), or the bundle of a like student."""
-    data: DataConfig = DataConfig()
-    augment: AugmentConfig = AugmentConfig()
-    schedule: ScheduleConfig
 
 
 def load_recipe(path: Path, changes: list[str] | None = None) -> Recipe:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from mono3d_kd_core.errors import ModelError
 from mono3d_kd_core.geometry.boxes import Boxes3D
 from mono3d_kd_core.geometry.camera import CameraModel
+from mono3d_kd_core.geometry.rigid import Matrix
 from mono3d_kd_ros import process
 from mono3d_kd_ros.settings import StudentSettings
 from mono3d_kd_ros.student_node import StudentNode
@@ -27,7 +28,11 @@ class Puppet:
     def __init__(self, label: str = "Car") -> None:
         self.card = SimpleNamespace(architecture="puppet", classes=[label], score_threshold=0.1, weights_sha256="0" * 64)
 
-    def detect(self, image: NDArray[np.uint8], camera: CameraModel) -> Boxes3D:
+    def over_ground(self, T_camera_ground: Matrix) -> Matrix | None:
+        """Want no pose."""
+        return None
+
+    def detect(self, image: NDArray[np.uint8], camera: CameraModel, pose: Matrix | None = None) -> Boxes3D:
         """Return cars one behind the other, ten metres apart, with falling scores."""
         count, delay, fault = (int(v) for v in image[0, 0])
         time.sleep(delay / 100)

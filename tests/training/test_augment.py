@@ -37,7 +37,7 @@ def scene(camera: CameraModel) -> Example:
     for (u, v), colour in zip(uv, COLOURS):
         image[v - 2 : v + 3, u - 2 : u + 3] = colour
     annotation = Annotation(boxes, np.column_stack([uv - 2, uv + 2]), ignore=[[5, 5, 30, 20]])
-    return Example("000000", image, camera, annotation, Reference(NOTHING, Rig(camera, np.eye(4))))
+    return Example("000000", image, camera, annotation, Reference(NOTHING, Rig(camera, np.eye(4))), np.eye(4))
 
 
 def painted(image: np.ndarray, colour: np.ndarray) -> np.ndarray:

@@ -24,7 +24,10 @@ Importer = Callable[[Path, "Path | None"], Imported]
 """Reads a file of weights, with one that describes the network where the kind needs it. ModelError says what is wrong."""
 
 # Kind, as given to `mono3d-kd import-weights --as` -> module with a function `read`, imported only when needed.
-IMPORTERS = {"point_gnn": "mono3d_kd_core.deploy.importers.point_gnn"}
+IMPORTERS = {
+    "cmkd": "mono3d_kd_core.deploy.importers.cmkd",
+    "point_gnn": "mono3d_kd_core.deploy.importers.point_gnn",
+}
 
 
 def importer(kind: str) -> Importer:

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from mono3d_kd_core.errors import CalibrationError
 from mono3d_kd_core.geometry.boxes import Boxes3D
 from mono3d_kd_core.geometry.camera import CameraModel
 from mono3d_kd_core.geometry.overlap import rows_3d
@@ -81,8 +82,21 @@ class BevStudent(Student):
         return np.vstack([np.reshape(self.config.pose, (3, 4)), [0.0, 0.0, 0.0, 1.0]])
 
     def pose_over_ground(self, T_camera_ground: Matrix) -> Matrix:
-        """Return T_camera_bev from a z-up frame on the road: the map's frame stands as high as the teacher's LiDAR did."""
-        return np.asarray(T_camera_ground @ transform(np.eye(3), [0.0, 0.0, self.config.lidar_height]))
+        """Return T_camera_bev of a camera whose place over the road is known; see `Student`.
+
+        The map lies level, as high over the road as the teacher's LiDAR was, ahead of where the camera looks. Raises
+        CalibrationError for a camera that looks straight up or down.
+        """
+        T_ground_camera = inverse(T_camera_ground)
+        ahead = T_ground_camera[:3, 2] * [1.0, 1.0, 0.0]
+        length = float(np.linalg.norm(ahead))
+        if length < 0.1:
+            raise CalibrationError("the camera looks straight up or down: there is no road ahead of it")
+        x, z = ahead / length, np.array([0.0, 0.0, 1.0])
+        level = np.column_stack([x, np.cross(z, x), z])
+        trained = inverse(self.trained_pose)[:3, 3] * [1.0, 1.0, 0.0]
+        origin = T_ground_camera[:3, 3] * [1.0, 1.0, 0.0] - level @ trained + z * self.config.lidar_height
+        return np.asarray(T_camera_ground @ transform(level, origin))
 
     def forward(self, images: Tensor, cameras: Sequence[CameraModel], poses: Sequence[Matrix] = ()) -> BevOutput:
         """Run the network; poses are T_camera_bev, by default those of training."""

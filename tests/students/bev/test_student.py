@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from mono3d_kd_core.errors import CalibrationError
 from mono3d_kd_core.geometry.boxes import Boxes3D
 from mono3d_kd_core.geometry.camera import CameraModel
 from mono3d_kd_core.geometry.rigid import T_CAMERA_BODY, inverse, rotation_z, transform
@@ -105,11 +106,22 @@ def test_a_mirrored_picture_gives_the_mirrored_lift() -> None:
     torch.testing.assert_close(mirrored.flip(-2), straight, atol=1e-4, rtol=1e-4)
 
 
-def test_a_pose_over_the_ground_stands_as_high_as_the_teacher_s_lidar() -> None:
+def test_a_camera_that_stands_as_in_training_has_the_pose_of_training_in_any_frame_of_the_road() -> None:
     student = small_student()
-    T_camera_ground = T_CAMERA_BODY @ transform(np.eye(3), [0, 0, -1.65])  # a camera 1.65 m above the road
+    for yaw, x, y in ((0.0, 0.0, 0.0), (2.5, 300.0, -40.0)):
+        T_map_lidar = transform(rotation_z(yaw), [x, y, 1.73])
+        pose = student.pose_over_ground(student.trained_pose @ inverse(T_map_lidar))
+        np.testing.assert_allclose(pose, student.trained_pose, atol=1e-9)
+
+
+def test_a_camera_higher_up_sees_the_road_farther_below() -> None:
+    student = small_student()
+    T_camera_ground = T_CAMERA_BODY @ transform(np.eye(3), [0, 0, -2.65])
     pose = student.pose_over_ground(T_camera_ground)
-    np.testing.assert_allclose((inverse(T_CAMERA_BODY) @ pose @ [0, 0, 0, 1])[2], 1.73 - 1.65)
+    np.testing.assert_allclose((inverse(T_CAMERA_BODY) @ pose @ [0, 0, -1.73, 1])[2], -2.65)
+    straight_down = transform(np.diag([1.0, -1.0, -1.0]), [0, 0, 2.0])
+    with pytest.raises(CalibrationError, match="straight"):
+        student.pose_over_ground(straight_down)
 
 
 def test_gradients_reach_every_parameter() -> None:

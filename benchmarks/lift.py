@@ -1,0 +1,142 @@
+"""Milliseconds and memory of the lifts against CaDDN's: `python benchmarks/lift.py [--size caddn|cmkd] [--threads T]`.
+
+At CaDDN's KITTI size (features 64x94x311, 80 depth bins, 280x376x25 voxels) or CMKD's (64x47x156, 120 bins, 140x188x10), one
+image, forward and backward, every way in a process of its own, so that each has its own peak of memory:
+
+- `caddn`: the outer product as a frustum, then `grid_sample` (Reading et al., CVPR 2021)
+- `sample`: the same numbers without the frustum; the largest difference is shown
+- `splat`: every point of the frustum summed into its voxel; `splat bev` into one voxel a cell, as Lift-Splat does
+"""
+
+from __future__ import annotations
+
+import argparse
+import resource
+import subprocess
+import sys
+import time
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from mono3d_kd_core.geometry.camera import CameraModel
+from mono3d_kd_core.geometry.depth_bins import DepthBins
+from mono3d_kd_core.geometry.rigid import Matrix
+from mono3d_kd_core.students.bev.lift import Lift
+from mono3d_kd_core.students.bev.lift_index import View
+from mono3d_kd_core.teachers.voxels import VoxelGrid
+
+CAMERA = CameraModel.pinhole(1242, 375, 721.5, 721.5, 609.6, 172.9)
+POSE: Matrix = np.array([[0, -1, 0, 0.0], [0, 0, -1, -0.08], [1, 0, 0, -0.27], [0, 0, 0, 1]])
+CHANNELS = 64
+SIZES = {"caddn": ((94, 311), 80, 0.16, 0.16), "cmkd": ((47, 156), 120, 0.32, 0.4)}
+WAYS = ("caddn", "sample", "splat", "splat bev")
+
+
+def grid_of(size: str, one_height: bool = False) -> VoxelGrid:
+    """Return the voxels of a network."""
+    *_, cell, height = SIZES[size]
+    return VoxelGrid((2.0, -30.08, -3.0), (46.8, 30.08, 1.0), (cell, cell, 4.0 if one_height else height))
+
+
+def bins_of(size: str) -> DepthBins:
+    """Return the depth bins of a network."""
+    return DepthBins(SIZES[size][1], 2.0, 46.8)
+
+
+def sampling_grid(size: str) -> Tensor:
+    """Return CaDDN's normalised coordinates (1,Z,Y,X,3) of the voxels' centres."""
+    grid, bins = grid_of(size), bins_of(size)
+    x, y, z = (low + (np.arange(n) + 0.5) * step for low, n, step in zip(grid.low, grid.shape, grid.size))
+    zs, ys, xs = np.meshgrid(z, y, x, indexing="ij")
+    seen = np.stack([xs, ys, zs], -1) @ POSE[:3, :3].T + POSE[:3, 3]
+    uv = (seen @ CAMERA.intrinsics.T)[..., :2] / seen[..., 2:]
+    cells = np.concatenate([uv, bins.index(seen[..., 2])[..., None]], -1)
+    normal = cells / (np.array([CAMERA.width, CAMERA.height, bins.count]) - 1) * 2 - 1
+    return torch.from_numpy(np.where(np.isfinite(normal), normal, -2).astype(np.float32))[None]
+
+
+def inputs(size: str) -> tuple[Tensor, Tensor]:
+    """Return features and depth probabilities, with gradients."""
+    torch.manual_seed(0)
+    rows, columns = SIZES[size][0]
+    features = torch.randn(1, CHANNELS, rows, columns, requires_grad=True)
+    depth = torch.randn(1, SIZES[size][1], rows, columns).softmax(1).requires_grad_()
+    return features, depth
+
+
+def measure(way: str, size: str, rounds: int) -> None:
+    """Print index, forward and backward time, and peak memory over what the process had before."""
+    features, depth = inputs(size)
+    started = time.perf_counter()
+    if way == "caddn":
+        grid = sampling_grid(size)
+
+        def forward() -> Tensor:
+            return functional.grid_sample(features[:, :, None] * depth[:, None], grid, align_corners=False)
+    else:
+        name, one_height = way.split()[0], way.endswith("bev")
+        lift = Lift(name, grid_of(size, one_height), bins_of(size))  # type: ignore[arg-type]
+        shape = (features.shape[-2], features.shape[-1])
+        lift.index(View(CAMERA, POSE, shape), features.device)
+
+        def forward() -> Tensor:
+            return lift(features, depth, [CAMERA], [POSE])
+
+    index = time.perf_counter() - started
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    times = []
+    for _ in range(rounds):
+        start = time.perf_counter()
+        out = forward()
+        middle = time.perf_counter()
+        out.backward(torch.ones_like(out))
+        times.append((middle - start, time.perf_counter() - middle))
+        if way == "sample" and len(times) == 1:
+            with torch.no_grad():
+                difference = _difference(out.detach(), features, depth, size)
+        del out
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
+    ahead, back = np.median(times, axis=0) * 1000
+    note = f", differs from caddn by at most {difference:.1e}" if way == "sample" else f", {peak / 2**10:.0f} MiB"
+    print(
+        f"{way:10s} forward {ahead:7.0f} ms, backward {back:7.0f} ms{note}; index once {1000 * index:.0f} ms",
+        flush=True,
+    )
+
+
+def _difference(out: Tensor, features: Tensor, depth: Tensor, size: str) -> float:
+    """Compare with CaDDN's operator a few channels at a time, so that the check does not need its memory."""
+    nx, ny, nz = grid_of(size).shape
+    ours, grid, worst = out.view(nz, CHANNELS, ny, nx), sampling_grid(size), 0.0
+    for channel in range(0, CHANNELS, 16):
+        frustum = features[:, channel : channel + 1, None] * depth[:, None]
+        theirs = functional.grid_sample(frustum, grid, align_corners=False)[0, 0]
+        worst = max(worst, float((ours[:, channel] - theirs).abs().max()))
+    return worst
+
+
+def main() -> None:
+    """Run each way in its own process."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--size", choices=SIZES, default="caddn")
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--way", choices=WAYS)
+    arguments = parser.parse_args()
+    torch.set_num_threads(arguments.threads)
+    if arguments.way:
+        measure(arguments.way, arguments.size, arguments.rounds)
+        return
+    print(
+        f"lift at {arguments.size}'s size, {arguments.threads} threads, median of {arguments.rounds} rounds", flush=True
+    )
+    for way in WAYS:
+        options = ["--size", arguments.size, "--threads", str(arguments.threads), "--rounds", str(arguments.rounds)]
+        subprocess.run([sys.executable, __file__, *options, "--way", way], check=True)
+
+
+if __name__ == "__main__":
+    main()
