@@ -2,15 +2,18 @@
 
 In one run on one machine: the dense form that MonoDLE publishes (every head at every cell, contiguous tensors), the same
 channels last, this project's detector (channels last, batch normalisation folded, regressions at peaks only), and ONNX
-Runtime on its export. Rounds are interleaved and the median is shown, so that a busy machine slows all alike.
+Runtime on its export. A bird's-eye student (recipes `cmkd`, `cmkd_small`) is timed as a detector, with either image
+network and either lift. Rounds are interleaved and the median is shown, so that a busy machine slows all alike.
 """
 
 from __future__ import annotations
 
 import argparse
+import resource
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -20,9 +23,11 @@ from mono3d_kd_core.deploy.bundle import Card, save_bundle
 from mono3d_kd_core.deploy.detector import Detector
 from mono3d_kd_core.deploy.export import export_onnx
 from mono3d_kd_core.geometry.camera import CameraModel
+from mono3d_kd_core.students.bev.config import BevConfig
+from mono3d_kd_core.students.bev.student import BevStudent
 from mono3d_kd_core.students.keypoint import KeypointConfig, KeypointStudent
 from mono3d_kd_core.students.layers import parameter_count
-from mono3d_kd_core.training.recipe import find_recipe, load_recipe
+from mono3d_kd_core.training.recipe import find_recipe, read_recipe
 
 Step = Callable[[], object]
 
@@ -56,6 +61,35 @@ def steps_of(config: KeypointConfig, folder: Path, threads: int) -> dict[str, St
     }
 
 
+def bev_steps_of(config: BevConfig, folder: Path, threads: int) -> dict[str, Step]:
+    """Return the bird's-eye student's variants by name: either image network, either lift."""
+    rows, columns = -(-config.input_height // 32) * 32, -(-config.input_width // 32) * 32
+    networks: dict[str, dict[str, object]] = {
+        "deeplab_resnet50": {"width": 1.0, "stride": 8}, "resnet18": {"input_height": rows, "input_width": columns}
+    }  # fmt: skip
+    picture = np.random.default_rng(0).integers(0, 255, (config.input_height, config.input_width, 3), np.uint8)
+    height, width = picture.shape[:2]
+    camera = CameraModel.pinhole(width, height, 0.58 * width, 0.58 * width, width / 2, height / 2)
+    steps: dict[str, Step] = {}
+    for network, changes in networks.items():
+        for lift in ("splat", "sample"):
+            settings = config.model_copy(update={"image_network": network, "lift": lift, **changes})
+            student = BevStudent(settings)
+            card = Card(
+                kind="student",
+                architecture="bev",
+                config=settings.model_dump(mode="json"),
+                classes=list(student.classes),
+            )
+            place = folder.with_name(f"{network}_{lift}")
+            save_bundle(place, card, student.state_dict())
+            detector = Detector.load(place, threads=threads, score_threshold=0.5)
+            detector.detect(picture, camera)
+            count = parameter_count(student) / 1e6
+            steps[f"{network}, {lift}, {count:.1f} M"] = partial(detector.detect, picture, camera)
+    return steps
+
+
 def milliseconds(steps: dict[str, Step], rounds: int) -> dict[str, float]:
     """Return the median of interleaved rounds, after one to warm up."""
     times: dict[str, list[float]] = {name: [] for name in steps}
@@ -77,15 +111,21 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     for name in arguments.recipes:
-        config = load_recipe(find_recipe(name)).student
+        content = read_recipe(find_recipe(name))
+        bev = content["architecture"] == "cmkd"
+        config = (BevConfig if bev else KeypointConfig).model_validate(content["student"])
         with tempfile.TemporaryDirectory() as folder:
-            times = milliseconds(steps_of(config, Path(folder) / "bundle", arguments.threads), arguments.rounds)
-        count = parameter_count(KeypointStudent(config)) / 1e6
-        print(
-            f"{name}, {config.input_height}x{config.input_width}, {count:.1f} M parameters, {arguments.threads} threads"
-        )
+            place = Path(folder) / "bundle"
+            if isinstance(config, BevConfig):
+                steps = bev_steps_of(config, place, arguments.threads)
+            else:
+                steps = steps_of(config, place, arguments.threads)
+            times = milliseconds(steps, arguments.rounds)
+        print(f"{name}, {config.input_height}x{config.input_width}, {arguments.threads} threads", end="")
+        print("" if bev else f", {parameter_count(KeypointStudent(config)) / 1e6:.1f} M parameters")  # type: ignore[arg-type]
         for step, value in times.items():
-            print(f"  {step:32s}{value:8.0f} ms")
+            print(f"  {step:36s}{value:8.0f} ms")
+    print(f"peak memory of the process: {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10:.0f} MiB")
 
 
 if __name__ == "__main__":

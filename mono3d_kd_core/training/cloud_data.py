@@ -38,8 +38,9 @@ class CloudData(pl.LightningDataModule):
     def train_dataloader(self) -> DataLoader[CloudExample]:
         """Return the training batches of the trainer's epoch."""
         schedule = self.recipe.schedule
-        epoch = self.trainer.current_epoch if self.trainer else 0
-        sampler = EpochSampler(len(self._train), schedule.seed, epoch)
+        t = self.trainer
+        place = (t.current_epoch, t.global_rank, t.world_size) if t else (0, 0, 1)
+        sampler = EpochSampler(len(self._train), schedule.seed, *place)
         return DataLoader(
             ChangedClouds(self._train, self.recipe, self._bank), min(schedule.batch_size, len(sampler)),
             sampler=sampler, num_workers=self.recipe.workers, collate_fn=list, drop_last=True,

@@ -72,21 +72,21 @@ def write_drive(root: Path, frames: int, seed: int) -> Path:
     return root
 
 
+def write_teacher(path: Path) -> None:
+    torch.manual_seed(0)
+    teacher = PointPillars(TEACHER)
+    settings, classes = TEACHER.model_dump(mode="json"), list(teacher.classes)
+    card = Card(kind="teacher", architecture="pointpillars", config=settings, classes=classes)
+    save_bundle(path, card, teacher.state_dict())
+
+
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two drives, and a teacher that knows nothing yet, which is enough to be imitated."""
     root = tmp_path_factory.mktemp("cmkd")
     write_drive(root / "drive", 6, seed=0)
     write_drive(root / "other", 4, seed=1)
-    torch.manual_seed(0)
-    teacher = PointPillars(TEACHER)
-    card = Card(
-        kind="teacher",
-        architecture="pointpillars",
-        config=TEACHER.model_dump(mode="json"),
-        classes=list(teacher.classes),
-    )
-    save_bundle(root / "teacher", card, teacher.state_dict())
+    write_teacher(root / "teacher")
     return root
 
 
