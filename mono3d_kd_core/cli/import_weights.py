@@ -10,7 +10,7 @@ import typer
 
 def command(
     file: Annotated[Path, typer.Argument(help="The file of weights.")],
-    kind: Annotated[str, typer.Option("--as", help="What the file holds: cmkd or point_gnn.")],
+    kind: Annotated[str, typer.Option("--as", help="What the file holds: cmkd, openpcdet or point_gnn.")],
     out: Annotated[Path, typer.Option(help="Folder of the bundle to write.")],
     config: Annotated[Path | None, typer.Option(help="The network's settings, for kinds that need them.")] = None,
 ) -> None:

@@ -6,7 +6,7 @@ import difflib
 import importlib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, cast
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 from torch import nn
 
@@ -17,10 +17,13 @@ from mono3d_kd_core.teachers.base import Teacher
 
 if TYPE_CHECKING:
     from mono3d_kd_core.students.base import Student
+    from mono3d_kd_core.teachers.lidar import LidarTeacher
 
 # Architecture name -> module and class, imported only when needed. Each class is a torch module with `config_type`, its
 # pydantic settings, and is built as `Class(config)`.
 TEACHERS = {
+    "centerpoint": "mono3d_kd_core.teachers.centerpoint:CenterPoint",
+    "centerpoint_pillar": "mono3d_kd_core.teachers.centerpoint:CenterPillars",
     "point_gnn": "mono3d_kd_core.teachers.point_gnn:PointGNN",
     "pointpillars": "mono3d_kd_core.teachers.pointpillars:PointPillars",
     "second": "mono3d_kd_core.teachers.second:Second",
@@ -36,6 +39,13 @@ def load_teacher(path: str | Path, device: str = "cpu") -> Teacher:
     bundle = load_bundle(path)
     teacher = cast("Teacher", _build(bundle, "teacher", TEACHERS, device))
     teacher.fingerprint = bundle.hash
+    return teacher
+
+
+def new_teacher(architecture: str, config: Any, where: str) -> LidarTeacher[Any]:
+    """Build the untrained LiDAR detector of these settings, as read from `where`. Raises ModelError in words."""
+    kind = _architecture(TEACHERS[architecture])
+    teacher: LidarTeacher[Any] = kind(validated(kind.config_type, config, where))
     return teacher
 
 
@@ -57,11 +67,15 @@ def _build(bundle: Bundle, kind: Literal["teacher", "student"], known: Mapping[s
         near = difflib.get_close_matches(card.architecture, known, n=1)
         hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(known)}"
         raise ModelError(f"{where}: unknown {kind} architecture {card.architecture}; {hint}")
-    module_name, class_name = known[card.architecture].split(":")
-    architecture = getattr(importlib.import_module(module_name), class_name)
+    architecture = _architecture(known[card.architecture])
     network: nn.Module = architecture(validated(architecture.config_type, card.config, f"{where}: config"))
     _fill(network, bundle)
     return network.to(device).eval()
+
+
+def _architecture(place: str) -> Any:
+    module_name, class_name = place.split(":")
+    return getattr(importlib.import_module(module_name), class_name)
 
 
 def _fill(network: nn.Module, bundle: Bundle) -> None:

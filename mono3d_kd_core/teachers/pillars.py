@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 
-from mono3d_kd_core.teachers.voxels import VoxelGrid, Voxels
+from mono3d_kd_core.teachers.voxels import VoxelGrid, Voxels, stack
 
 
 class _PointLayer(nn.Module):
@@ -85,10 +87,18 @@ class PillarMap(nn.Module):
     The first of `layers` convolutions halves the resolution (CMKD's PointPillarScatter; none in the published network).
     """
 
-    def __init__(self, rows: int, columns: int, width: int, layers: int = 0) -> None:
+    def __init__(self, grid: VoxelGrid, width: int, layers: int = 0) -> None:
         super().__init__()
-        self.rows, self.columns = rows, columns
+        self.columns, self.rows, _ = grid.shape
         self.conv_layers = nn.ModuleList(_MapLayer(width, 1 if i else 2) for i in range(layers))
+
+    def of_clouds(self, vfe: PillarFeatures, clouds: Sequence[Voxels]) -> Tensor:
+        """Return the map (B, C, rows, columns) of pillared clouds."""
+        pillars, sample = stack(clouds)
+        features = vfe(pillars)
+        cells, cloud = (torch.from_numpy(array).to(features.device) for array in (pillars.coordinates, sample))
+        bev: Tensor = self(features, cells, cloud, len(clouds))
+        return bev
 
     def forward(self, features: Tensor, coordinates: Tensor, sample: Tensor, batch: int) -> Tensor:
         """Return the map (batch, C, rows, columns) of features (V, C).

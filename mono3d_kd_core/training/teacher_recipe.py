@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
+from mono3d_kd_core.teachers.centerpoint import CenterPillars, CenterPillarsConfig, CenterPoint, CenterPointConfig
 from mono3d_kd_core.teachers.lidar import LidarConfig, LidarTeacher
 from mono3d_kd_core.teachers.pointpillars import PointPillars, PointPillarsConfig
 from mono3d_kd_core.teachers.second import Second, SecondConfig
@@ -53,5 +54,32 @@ class SecondRecipe(TeacherRecipe):
         return Second(self.teacher)
 
 
-RECIPES: dict[str, type[TeacherRecipe]] = {"pointpillars": PointPillarsRecipe, "second": SecondRecipe}
+class CenterPointRecipe(TeacherRecipe):
+    """How a CenterPoint over voxels is trained."""
+
+    architecture: Literal["centerpoint"] = "centerpoint"
+    teacher: CenterPointConfig = CenterPointConfig()
+
+    def network(self) -> CenterPoint:
+        """Return the untrained network."""
+        return CenterPoint(self.teacher)
+
+
+class CenterPillarsRecipe(TeacherRecipe):
+    """How a CenterPoint over pillars is trained."""
+
+    architecture: Literal["centerpoint_pillar"] = "centerpoint_pillar"
+    teacher: CenterPillarsConfig = CenterPillarsConfig()
+
+    def network(self) -> CenterPillars:
+        """Return the untrained network."""
+        return CenterPillars(self.teacher)
+
+
+RECIPES: dict[str, type[TeacherRecipe]] = {
+    "centerpoint": CenterPointRecipe,
+    "centerpoint_pillar": CenterPillarsRecipe,
+    "pointpillars": PointPillarsRecipe,
+    "second": SecondRecipe,
+}
 """Architecture -> recipe."""

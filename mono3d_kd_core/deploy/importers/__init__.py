@@ -26,6 +26,7 @@ Importer = Callable[[Path, "Path | None"], Imported]
 # Kind, as given to `mono3d-kd import-weights --as` -> module with a function `read`, imported only when needed.
 IMPORTERS = {
     "cmkd": "mono3d_kd_core.deploy.importers.cmkd",
+    "openpcdet": "mono3d_kd_core.deploy.importers.openpcdet",
     "point_gnn": "mono3d_kd_core.deploy.importers.point_gnn",
 }
 

@@ -1,0 +1,87 @@
+"""Settings of the two ways from points to a bird's-eye map: sparse 3D convolutions over voxels, and pillars."""
+
+from __future__ import annotations
+
+from pydantic import Field, model_validator
+from typing_extensions import Self
+
+from mono3d_kd_core.teachers.lidar import LidarConfig
+from mono3d_kd_core.teachers.sparse_backbone import STRIDE, levels_left
+from mono3d_kd_core.teachers.voxels import VoxelGrid
+
+
+class VoxelConfig(LidarConfig):
+    """Voxels and the sparse 3D backbone; the defaults are those of OpenPCDet's SECOND on KITTI."""
+
+    low: tuple[float, float, float] = (0.0, -40.0, -3.0)
+    high: tuple[float, float, float] = (70.4, 40.0, 1.0)
+    voxel: tuple[float, float, float] = (0.05, 0.05, 0.1)
+    """Size of a voxel along x, y, z in metres."""
+    max_points: int = Field(5, gt=0)
+    max_voxels_training: int = Field(16000, gt=0)
+    max_voxels: int = Field(40000, gt=0)
+    widths: tuple[int, int, int, int] = (16, 32, 64, 64)
+    """Channels of the 3D backbone at its four resolutions."""
+    out_width: int = Field(128, gt=0)
+    residual: bool = False
+
+    @property
+    def grid(self) -> VoxelGrid:
+        """The voxels."""
+        return VoxelGrid(self.low, self.high, self.voxel)
+
+    @property
+    def bev_stride(self) -> int:
+        """Voxels along a cell of the bird's-eye map."""
+        return STRIDE
+
+    @property
+    def bev_channels(self) -> int:
+        """Channels of the bird's-eye map: those of the layers of height that are left."""
+        return self.out_width * levels_left(self.grid.shape[2] + 1)
+
+    def capacity(self, training: bool) -> int:
+        """Return how many voxels a cloud may fill."""
+        return self.max_voxels_training if training else self.max_voxels
+
+    @model_validator(mode="after")
+    def _is_high_enough(self) -> Self:
+        levels = self.grid.shape[2]
+        if levels_left(levels + 1) < 1:
+            raise ValueError(f"{levels} voxels of height are too few: the 3D backbone leaves none of them")
+        return self
+
+
+class PillarConfig(LidarConfig):
+    """Pillars and their features; the defaults are those of OpenPCDet's PointPillars on KITTI."""
+
+    low: tuple[float, float, float] = (0.0, -39.68, -3.0)
+    high: tuple[float, float, float] = (69.12, 39.68, 1.0)
+    pillar: float = Field(0.16, gt=0)
+    """Side of a pillar in metres."""
+    max_points: int = Field(32, gt=0)
+    max_pillars_training: int = Field(16000, gt=0)
+    max_pillars: int = Field(40000, gt=0)
+    width: int = Field(64, gt=0)
+    """Channels of the pillar features."""
+    map_layers: int = Field(0, ge=0)
+    """Convolutions over the map before it counts as the bird's-eye map; the first has stride 2. CMKD's teacher has 6."""
+    layers: tuple[int, ...] = (3, 5, 5)
+    strides: tuple[int, ...] = (2, 2, 2)
+    filters: tuple[int, ...] = (64, 128, 256)
+    up_strides: tuple[int, ...] = (1, 2, 4)
+    up_filters: tuple[int, ...] = (128, 128, 128)
+
+    @property
+    def grid(self) -> VoxelGrid:
+        """The pillars: one voxel high."""
+        return VoxelGrid(self.low, self.high, (self.pillar, self.pillar, self.high[2] - self.low[2]))
+
+    @property
+    def bev_stride(self) -> int:
+        """Pillars along a cell of the bird's-eye map."""
+        return 2 if self.map_layers else 1
+
+    def capacity(self, training: bool) -> int:
+        """Return how many pillars a cloud may fill."""
+        return self.max_pillars_training if training else self.max_pillars
