@@ -18,7 +18,7 @@ from mono3d_kd_ros import process
 from mono3d_kd_ros.settings import StudentSettings
 from mono3d_kd_ros.student_node import StudentNode
 
-RAISE, NOT_FINITE = 1, 2
+RAISE, NOT_FINITE, NO_MEMORY, MANY = 1, 2, 3, 4
 """Faults that an image can ask for."""
 
 
@@ -38,6 +38,10 @@ class Puppet:
         time.sleep(delay / 100)
         if fault == RAISE:
             raise RuntimeError("the puppet was told to fail")
+        if fault == NO_MEMORY:
+            raise MemoryError("the puppet was told to be greedy")
+        if fault == MANY:
+            count = 10_000
         centre = np.column_stack([10.0 * np.arange(1, count + 1), np.zeros(count), np.zeros(count)])
         if fault == NOT_FINITE:
             centre[0] = np.nan
