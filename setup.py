@@ -79,6 +79,7 @@ setup(
             "teacher_node = mono3d_kd_ros.teacher_node:main",
             "agreement_node = mono3d_kd_ros.agreement_node:main",
             "trainer_node = mono3d_kd_ros.trainer_node:main",
+            "composed = mono3d_kd_ros.composed:main",
             "bag_player = mono3d_kd_ros.bag_player:main",
         ],
     },

@@ -7,7 +7,7 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 import rclpy
@@ -31,7 +31,14 @@ class Runnable(Protocol):
 
 
 def run(make_node: Callable[[], Runnable], arguments: list[str] | None = None) -> int:
-    """Run a node until SIGINT, SIGTERM or its own end; return the exit code, 2 for a mistake of the user's.
+    """Run a node in this process; see `run_together`."""
+    return run_together([make_node], arguments)
+
+
+def run_together(make_nodes: Sequence[Callable[[], Runnable]], arguments: list[str] | None = None) -> int:
+    """Run nodes, served by one executor, until SIGINT, SIGTERM or the end of one of them.
+
+    Returns the exit code, 2 for a mistake of the user's.
 
     A second signal ends the process at once, also when the node is busy. What follows the first within a second is the
     same wish: the terminal tells the whole group of processes, and `ros2 launch` tells its own once more.
@@ -52,7 +59,7 @@ def run(make_node: Callable[[], Runnable], arguments: list[str] | None = None) -
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, on_signal)
     try:
-        return _spin(make_node(), finished)
+        return _spin([make_node() for make_node in make_nodes], finished)
     except Mono3DError as error:
         print(f"mono3d_kd: {error}", file=sys.stderr)
         return 2
@@ -60,22 +67,25 @@ def run(make_node: Callable[[], Runnable], arguments: list[str] | None = None) -
         rclpy.try_shutdown()
 
 
-def _spin(runnable: Runnable, finished: threading.Event) -> int:
-    """Spin on a thread, so that the main thread receives signals at any time."""
-    assert isinstance(runnable, Node)
+def _spin(runnables: Sequence[Runnable], finished: threading.Event) -> int:
+    """Spin on a thread, so that the main thread receives signals at any time; return the worst exit code."""
     executor = SingleThreadedExecutor()
-    executor.add_node(runnable)
+    nodes = [runnable for runnable in runnables if isinstance(runnable, Node)]
+    for node in nodes:
+        executor.add_node(node)
     stop = threading.Event()
-    thread = threading.Thread(target=_serve, args=(executor, runnable, stop), name="executor", daemon=True)
+    thread = threading.Thread(target=_serve, args=(executor, nodes[0], stop), name="executor", daemon=True)
     thread.start()
-    runnable.start(finished)
+    for runnable in runnables:
+        runnable.start(finished)
     finished.wait()
     stop.set()
     executor.wake()
     thread.join(timeout=10)  # a callback may be at work on a long transition
-    code = runnable.close()
+    code = max([runnable.close() for runnable in reversed(runnables)])
     executor.shutdown(timeout_sec=1.0)  # a service that still waits for something is not waited for
-    runnable.destroy_node()
+    for node in nodes:
+        node.destroy_node()
     return code
 
 

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
 import yaml
 from pydantic import BaseModel
 
+pytest.importorskip("rclpy", reason="ROS 2 is not in this environment")
+
+from mono3d_kd_ros.agreement_node import PLOTS as AGREEMENT
+from mono3d_kd_ros.delays import NAMES as DELAYS
 from mono3d_kd_ros.settings import AgreementSettings, PlayerSettings, StudentSettings, TeacherSettings, TrainerSettings
 from tests.conftest import REPOSITORY
 
@@ -48,3 +53,19 @@ def test_rviz_shows_what_the_nodes_publish() -> None:
     topics = {d["Topic"]["Value"] for d in displays if "Topic" in d}
     assert topics >= {"/student_node/overlay", "/student_node/markers", "/student_node/detections", "/lidar/points"}
     assert any(d["Class"] == "rviz_default_plugins/TF" for d in displays)
+
+
+def test_foxglove_shows_topics_that_the_nodes_publish() -> None:
+    content = json.loads((REPOSITORY / "config/foxglove/mono3d_kd.json").read_text())
+    panels = content["configById"]
+    shown = set(panels["3D!scene"]["topics"]) | {panels["Image!camera"]["imageMode"]["imageTopic"]}
+    assert shown == {"/lidar/points", "/student_node/markers", "/teacher_node/markers", "/student_node/overlay"}
+    plotted = [path["value"] for panel in panels.values() for path in panel.get("paths", [])]
+    delays = {f"/student_node/debug/{name}.data" for name in DELAYS}
+    agreement = {f"/agreement_node/car/{name}.data" for name in AGREEMENT}
+    assert set(plotted) == delays | agreement
+
+    def names(tree: Any) -> set[str]:
+        return {tree} if isinstance(tree, str) else names(tree["first"]) | names(tree["second"])
+
+    assert names(content["layout"]) == set(panels)

@@ -32,3 +32,28 @@ def test_every_reason_explained_exists() -> None:
 def test_parameters_that_are_named_exist(name: str) -> None:
     assert f"`{name}`" in PAGE or f"{name}:=" in PAGE
     assert any(name in model.model_fields for model in (StudentSettings, TeacherSettings, PlayerSettings))
+
+
+def tests_named() -> list[tuple[str, str]]:
+    """Return the files, and what to look for in them, that the tables of faults name as tests."""
+    page = (REPOSITORY / "docs/reliability.md").read_text().partition("## Measured")[0]
+    rows = [line.split("|")[3] for line in page.splitlines() if line.startswith("| ") and line.count("|") == 4]
+    found = []
+    for row in rows:
+        folder = "ros"
+        for part in row.replace("(slow)", "").split(";"):
+            file, _, words = part.strip().partition(": ")
+            for name in file.split(", "):
+                folder, name = name.split("/") if "/" in name else (folder, name)
+                found += [(f"{folder}/{name}", word.strip()) for word in (words.split(",") if words else [""])]
+    return [(file, word) for file, word in found if file not in ("ros/test", "ros/---")]
+
+
+def test_every_fault_has_the_test_that_is_named() -> None:
+    named = tests_named()
+    assert len(named) > 40
+    for file, word in named:
+        path = REPOSITORY / "tests" / f"{file}.py"
+        assert path.is_file(), file
+        functions = re.findall(r"def (test_\w+)", path.read_text())
+        assert any(word in function for function in functions), f"{file}: {word}"
