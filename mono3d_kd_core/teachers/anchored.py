@@ -12,6 +12,7 @@ from mono3d_kd_core.geometry.boxes import Boxes3D
 from mono3d_kd_core.geometry.overlap import rows_3d
 from mono3d_kd_core.heads.anchor import KITTI_ANCHORS, AnchorClass, AnchorHead, AnchorResponses, anchor_grid
 from mono3d_kd_core.heads.anchor_loss import anchor_loss, assign
+from mono3d_kd_core.heads.anchor_quality import quality_loss
 from mono3d_kd_core.teachers.base import Responses
 from mono3d_kd_core.teachers.bev_backbone import BevBackbone
 from mono3d_kd_core.teachers.lidar import LidarConfig, LidarTeacher
@@ -63,7 +64,10 @@ class AnchorTeacher(LidarTeacher[AnchorResponses]):
         grid = self.anchors.view(self.anchor_shape)
         objects = [self._objects(sample) for sample in boxes]
         assignments = [assign(grid, self.config.kinds, rows, labels) for rows, labels in objects]
-        return anchor_loss(answers, assignments)
+        terms = anchor_loss(answers, assignments)
+        if self.config.classification == "quality_focal":
+            terms["classification"] = quality_loss(answers, self.anchors, *zip(*objects, strict=True))
+        return terms
 
     def _objects(self, boxes: Boxes3D) -> tuple[Tensor, Tensor]:
         indices = [self.classes.index(str(label)) for label in boxes.label]

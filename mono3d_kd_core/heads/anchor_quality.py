@@ -1,0 +1,44 @@
+"""Class scores that say how well the box overlaps: the classification loss of CMKD's teacher."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from mono3d_kd_core.geometry.overlap import iou_3d
+from mono3d_kd_core.geometry.rigid import Matrix
+from mono3d_kd_core.heads.anchor import AnchorResponses
+from mono3d_kd_core.heads.anchor_loss import quality_focal
+
+WEIGHT = 8.0
+
+
+def overlap_targets(boxes: Matrix, objects: Matrix, labels: Sequence[int], classes: int) -> Matrix:
+    """Return (N, classes): the 3D IoU of boxes (N,7) with the object that each overlaps most, at that object's class."""
+    target = np.zeros((len(boxes), classes))
+    if len(objects):
+        overlap = np.nan_to_num(iou_3d(boxes, objects))
+        best = overlap.argmax(1)
+        target[np.arange(len(boxes)), np.asarray(labels)[best]] = overlap[np.arange(len(boxes)), best]
+    return target
+
+
+def quality_loss(
+    responses: AnchorResponses, anchors: Tensor, objects: Sequence[Tensor], labels: Sequence[Tensor]
+) -> Tensor:
+    """Return 8 x the quality focal loss towards `overlap_targets` of the boxes as they are now, summed over the batch.
+
+    Each sample is divided by its number of anchors whose box overlaps an object at all, at least one (Hong, Dai & Ding, ECCV
+    2022, released code). anchors (N,7); objects (M,7) and labels (M,) of each sample.
+    """
+    boxes = responses.boxes(anchors).detach().double().cpu().numpy()
+    total = responses.logits.new_zeros(())
+    for sample, (rows, kinds) in enumerate(zip(objects, labels, strict=True)):
+        logits = responses.logits[sample]
+        target = overlap_targets(boxes[sample], rows.double().cpu().numpy(), kinds.tolist(), logits.shape[-1])
+        count = max(int((target > 0).any(1).sum()), 1)
+        total = total + quality_focal(logits, torch.from_numpy(target).to(logits)).sum() / count
+    return WEIGHT * total
