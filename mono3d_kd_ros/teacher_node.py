@@ -20,6 +20,7 @@ from visualization_msgs.msg import MarkerArray
 
 from mono3d_kd_core.errors import CalibrationError, DataError, Mono3DError
 from mono3d_kd_core.frames import SensorFrame
+from mono3d_kd_core.geometry.boxes import Boxes3D
 from mono3d_kd_core.geometry.tree import TransformError
 from mono3d_kd_core.io.files import write_atomically
 from mono3d_kd_core.io.rig import RigFile, Sync, Topics
@@ -221,27 +222,36 @@ class TeacherNode(FrameNode[TeacherSettings]):
             self._finished.set()
 
     def answer(self, item: Sighting) -> None:
-        """Let the teacher look at one frame, store and publish what it says."""
+        """Let the teacher look at one frame, store and publish what it says; what is stored already is published again."""
         frame = self._frame(item)
-        output = self._observe(frame)
+        known = self._known(frame)
+        if known is None:
+            boxes = frame.rig.boxes_in_camera(self._observe(frame).boxes)
+            if self._keep.min_score is not None:
+                boxes = boxes[boxes.score >= self._keep.min_score]
+        else:
+            boxes = known
         header = Header(stamp=item.image.header.stamp, frame_id=item.camera_frame)
-        boxes = frame.rig.boxes_in_camera(output.boxes)
-        if self._keep.min_score is not None:
-            boxes = boxes[boxes.score >= self._keep.min_score]
         T = messages.optical_from_picture(item.camera)
         self.outputs["detections"].publish(messages.detections_message(boxes, header, T))
         if self.watched("markers"):
             self.outputs["markers"].publish(markers_message(boxes, header, T))
+        if known is not None:
+            raise Refused("already_stored", "")
 
-    def _observe(self, frame: SensorFrame) -> TeacherOutput:
-        """Ask the teacher and store what it says; raise Refused where that cannot be, or was done before."""
-        assert self._teacher is not None
+    def _known(self, frame: SensorFrame) -> Boxes3D | None:
+        """Return the boxes of a frame that is stored already; raise Refused where it was made of something else."""
+        if self._targets is None or not self._targets.has(frame.id):
+            return None
         try:
-            if self._targets is not None and self._targets.has(frame.id):
-                self._targets.check_input(frame)
-                raise Refused("already_stored", "")
+            self._targets.check_input(frame)
+            return self._targets.read(frame.id).boxes
         except DataError as error:
             raise Refused("other_recording", str(error)) from error
+
+    def _observe(self, frame: SensorFrame) -> TeacherOutput:
+        """Ask the teacher and store what it says; raise Refused where that cannot be."""
+        assert self._teacher is not None
         try:
             output = self._teacher.observe(frame, self._keep.want)
         except DataError as error:

@@ -174,6 +174,25 @@ def interrupt_after(frames: int, store: Path, process: Any) -> None:
     assert process.wait(15) == 0
 
 
+def test_a_bag_that_loops_is_stored_once_and_published_each_time(
+    peer: Peer, bag: Path, offline: Path, tmp_path: Path
+) -> None:
+    online = tmp_path / "online"
+    arrays = peer.listen(Detection3DArray, "/teacher_node/detections")
+    with (
+        teacher(tmp_path / "log.txt", bag=bag, out=online, summary=tmp_path / "1.json") as process,
+        player(tmp_path / "player.txt", bag, rate=4.0, reliable=True, loop=True),
+    ):
+        wait_for(lambda: len(arrays) > 2 * FRAMES, 90, "the second round")
+        process.send_signal(signal.SIGINT)
+        assert process.wait(30) == 0
+    result = account(tmp_path / "1.json")
+    assert result["processed"] == FRAMES
+    assert result["dropped"]["already_stored"] > 0
+    assert contents(online) == contents(offline)
+    check_published(arrays[-FRAMES:], offline)
+
+
 @pytest.mark.slow
 def test_without_the_bag_frames_are_numbered_after_those_stored(bag: Path, tmp_path: Path) -> None:
     online, stored = tmp_path / "online", 0
