@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import pickle
 import signal
@@ -57,6 +58,8 @@ def fit(
 ) -> None:  # fmt: skip
     """Fit `module` to `data`, from `checkpoint` or afresh, writing checkpoints and logs into `out`."""
     logs = out / "logs"
+    # Lightning's tips and its list of absent accelerators; what matters of it the command says itself.
+    logging.getLogger("lightning.pytorch.utilities.rank_zero").setLevel(logging.WARNING)
     trainer = pl.Trainer(
         max_epochs=schedule.epochs, default_root_dir=out, accelerator="auto", **_processes(),
         accumulate_grad_batches=schedule.accumulate,
