@@ -33,6 +33,7 @@ def command(
     from rich.progress import BarColumn, MofNCompleteColumn, TimeElapsedColumn, TimeRemainingColumn
     from rich.progress import Progress as Bar
 
+    from mono3d_kd_core.deploy.bundle import read_card
     from mono3d_kd_core.deploy.loading import load_teacher
     from mono3d_kd_core.io.kitti import KittiObjectSource
     from mono3d_kd_core.io.open import describe, open_source
@@ -40,6 +41,9 @@ def command(
 
     opened = open_source(source, rig)
     loaded = load_teacher(teacher, device)
+    lidar, first = read_card(teacher).lidar, (opened[i].points for i in range(min(len(opened), 3)))
+    for remark in lidar.remarks([points for points in first if points is not None]) if lidar else []:
+        print(f"note: {remark}")
     settings = TargetSettings(min_score=min_score, responses=responses, bev=bev, depth=depth)
     report = Report(len(opened), 0)
     # KITTI's object frames come from many drives: each has its own calibration.

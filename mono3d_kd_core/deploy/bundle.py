@@ -20,6 +20,7 @@ from safetensors.torch import load as parse_tensors
 from safetensors.torch import save as format_tensors
 from torch import Tensor
 
+from mono3d_kd_core.deploy.trained_lidar import TrainedLidar
 from mono3d_kd_core.deploy.validation import validated
 from mono3d_kd_core.errors import ModelError
 from mono3d_kd_core.geometry.camera import CameraModel
@@ -66,6 +67,8 @@ class Card(BaseModel):
     """Recommended for showing detections; scores are the model's own, in [0, 1] for students."""
     camera: TrainedCamera | None = None
     """None for a model that does not care, such as a LiDAR teacher."""
+    lidar: TrainedLidar | None = None
+    """The sweeps that a LiDAR teacher was trained on; None where that is not known."""
     metrics: dict[str, float] = Field(default_factory=dict)
     provenance: dict[str, str] = Field(default_factory=dict)
     """Where it comes from: hashes of data, of the teacher, of the recipe; names of files that were imported."""

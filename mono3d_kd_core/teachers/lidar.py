@@ -22,6 +22,8 @@ from mono3d_kd_core.teachers.base import BevFeatures, Responses, TeacherOutput, 
 from mono3d_kd_core.teachers.bev_backbone import BevBackbone
 from mono3d_kd_core.teachers.voxels import VoxelGrid, Voxels, voxelise
 
+FULL_SCALE = 1.5
+"""An intensity above this cannot come from a sensor whose scale ends at 1."""
 Dense = TypeVar("Dense")
 """What a head answers at every place of the map."""
 
@@ -79,6 +81,19 @@ class LidarConfig(BaseModel):
             if cells <= 0 or cells % step:
                 raise ValueError(f"the range along {axis} holds {cells} voxels; it must be a multiple of {step}")
         return self
+
+
+def usable_points(frame: SensorFrame) -> NDArray[np.float32]:
+    """Return a frame's points (N,4), unknown intensities being 0. Raises DataError as `LidarTeacher.observe`."""
+    if frame.points is None:
+        raise DataError(f"frame {frame.id}: has no LiDAR points, so a LiDAR teacher cannot look at it")
+    intensity = np.nan_to_num(frame.points[:, 3], nan=0, posinf=0, neginf=0)
+    if intensity.max(initial=0) > FULL_SCALE:
+        raise DataError(
+            f"frame {frame.id}: the points' intensity reaches {intensity.max():g}, but this teacher was trained on "
+            "intensities from 0 to 1; divide it by the sensor's full scale, such as 255"
+        )
+    return np.column_stack([frame.points[:, :3], intensity])
 
 
 class LidarTeacher(nn.Module, Generic[Dense]):
@@ -140,10 +155,8 @@ class LidarTeacher(nn.Module, Generic[Dense]):
 
     @torch.no_grad()
     def observe(self, frame: SensorFrame, want: Want = Want.BOXES) -> TeacherOutput:
-        """Look at a frame's points. Raises DataError when it has none."""
-        if frame.points is None:
-            raise DataError(f"frame {frame.id}: has no LiDAR points, so a LiDAR teacher cannot look at it")
-        points = frame.points
+        """Look at a frame's points. Raises DataError when it has none, or intensities on another scale than [0, 1]."""
+        points = usable_points(frame)
         if self.config.camera_view:
             points = points[points_in_view(points, frame.rig.camera, frame.rig.T_camera_lidar)]
         answers, bev = self([self.voxels(points)])

@@ -41,6 +41,11 @@ class Clouds(Dataset[CloudExample]):
     def __len__(self) -> int:
         return len(self._places)
 
+    def sweeps(self, most: int) -> list[NDArray[np.float32]]:
+        """Return the whole sweeps (N,4) of at most so many frames, evenly spread."""
+        chosen = self._places[:: -(-len(self) // most)]
+        return [points for source, i in chosen if (points := source[i].points) is not None]
+
     def __getitem__(self, index: int) -> CloudExample:
         source, i = self._places[index]
         frame = source[i]

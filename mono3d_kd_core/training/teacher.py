@@ -16,6 +16,7 @@ from rich.progress import track as rich_track
 from torch import Tensor
 
 from mono3d_kd_core.deploy.bundle import Bundle, Card, save_bundle
+from mono3d_kd_core.deploy.trained_lidar import TrainedLidar
 from mono3d_kd_core.errors import ModelError
 from mono3d_kd_core.geometry.boxes import Boxes3D
 from mono3d_kd_core.teachers.lidar import LidarTeacher
@@ -115,7 +116,7 @@ class TeacherRun:
         bank = self._bank(train, quiet)
         data = CloudData(train, val, recipe, bank)
         fit(module, data, recipe.schedule, self.out, checkpoint, val is not None, quiet)
-        return self._bundle(module)
+        return self._bundle(module, train)
 
     def _bank(self, clouds: Clouds, quiet: bool) -> ObjectBank | None:
         if not self.recipe.sampling:
@@ -126,7 +127,7 @@ class TeacherRun:
     def _clouds(self, paths: Sequence[Path], classes: Sequence[str]) -> Clouds | None:
         return Clouds([open_labelled(path) for path in paths], classes, self.recipe.min_points) if paths else None
 
-    def _bundle(self, module: TeacherModule) -> Bundle:
+    def _bundle(self, module: TeacherModule, train: Clouds) -> Bundle:
         teacher = module.teacher
         metrics: dict[str, float] = {}
         for name in teacher.classes:
@@ -136,6 +137,7 @@ class TeacherRun:
         card = Card(
             kind="teacher", architecture=teacher.architecture, config=teacher.config.model_dump(mode="json"),
             classes=list(teacher.classes), score_threshold=0.3, licence=self.licence,
+            lidar=TrainedLidar.of(train.sweeps(50)),
             metrics={name: round(value, 4) for name, value in metrics.items()},
             provenance={
                 "recipe_sha256": hashlib.sha256((self.out / "recipe.yaml").read_bytes()).hexdigest(),

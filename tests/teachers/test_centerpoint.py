@@ -132,7 +132,7 @@ def test_spread_is_the_published_one() -> None:
     assert spread(1.0, 1.0) == 2
 
 
-@pytest.mark.parametrize("points", [np.empty((0, 4)), np.full((5, 4), np.nan), np.full((5, 4), 500.0)])
+@pytest.mark.parametrize("points", [np.empty((0, 4)), np.full((5, 4), np.nan), np.tile([500, 0, 0, 0.5], (5, 1))])
 def test_nothing_in_range_is_a_plain_answer(points: np.ndarray) -> None:
     network = CenterPoint(SMALL.model_copy(update={"score_threshold": 0.9})).eval()
     assert len(network.observe(frame(points)).boxes) == 0

@@ -135,7 +135,7 @@ def test_the_camera_view_leaves_out_what_the_image_does_not_show() -> None:
     assert 0 < len(ahead) < len(cloud)
 
 
-@pytest.mark.parametrize("points", [np.empty((0, 4)), np.full((5, 4), np.nan), np.full((5, 4), 500.0)])
+@pytest.mark.parametrize("points", [np.empty((0, 4)), np.full((5, 4), np.nan), np.tile([500, 0, 0, 0.5], (5, 1))])
 def test_nothing_in_range_is_no_box(points: np.ndarray) -> None:
     assert len(PointPillars(SMALL).eval().observe(frame(points)).boxes) == 0
 

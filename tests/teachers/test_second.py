@@ -156,7 +156,7 @@ def test_a_crop_that_does_not_hold_whole_cells_is_refused() -> None:
         Second(SMALL).cropped((0.0, 3.0), (-6.4, 6.4))
 
 
-@pytest.mark.parametrize("points", [np.empty((0, 4)), np.full((5, 4), np.nan), np.full((5, 4), 500.0)])
+@pytest.mark.parametrize("points", [np.empty((0, 4)), np.full((5, 4), np.nan), np.tile([500, 0, 0, 0.5], (5, 1))])
 def test_nothing_in_range_is_a_plain_answer(points: np.ndarray) -> None:
     output = Second(SMALL_RESIDUAL).eval().observe(frame(points), Want.BEV_FEATURES)
     assert len(output.boxes) == 0
@@ -173,3 +173,24 @@ def test_a_frame_without_lidar_is_refused_by_name() -> None:
     empty: SensorFrame = frame(None)
     with pytest.raises(DataError, match="000000"):
         Second(SMALL).eval().observe(empty)
+
+
+def test_intensities_on_another_scale_are_refused_and_unknown_ones_are_zero() -> None:
+    network = Second(SMALL).eval()
+    cloud = car_cloud()
+    with pytest.raises(DataError, match=r"intensity reaches .* from 0 to 1"):
+        network.observe(frame(cloud * [1, 1, 1, 255]))
+    unknown, zero = cloud.copy(), cloud.copy()
+    unknown[:, 3], zero[:, 3] = np.nan, 0
+    found, expected = (network.observe(frame(points), Want.BEV_FEATURES).bev for points in (unknown, zero))
+    assert found is not None
+    assert expected is not None
+    np.testing.assert_array_equal(found.features, expected.features)
+
+
+def test_half_a_million_points_are_cut_to_the_voxels_allowed() -> None:
+    random = np.random.default_rng(0)
+    cloud = random.uniform([-80, -80, -3, 0], [80, 80, 1, 1], (500_000, 4)).astype(np.float32)
+    network = Second(SMALL.model_copy(update={"max_voxels": 1000})).eval()
+    assert len(network.voxels(cloud).counts) == 1000
+    assert network.observe(frame(cloud)).boxes.frame == "lidar"

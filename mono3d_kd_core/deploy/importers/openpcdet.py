@@ -15,6 +15,7 @@ from mono3d_kd_core.deploy.bundle import Card
 from mono3d_kd_core.deploy.importers import Imported
 from mono3d_kd_core.deploy.importers.openpcdet_config import describe
 from mono3d_kd_core.deploy.loading import new_teacher
+from mono3d_kd_core.deploy.trained_lidar import KITTI_LIDAR
 from mono3d_kd_core.errors import ModelError
 
 LICENCE = (
@@ -48,6 +49,7 @@ def read(path: Path, config: Path | None = None) -> Imported:
         config=network.config.model_dump(mode="json"),
         classes=described.classes,
         score_threshold=0.3,
+        lidar=KITTI_LIDAR if described.kitti else None,
         provenance={
             "imported_from": path.name,
             "imported_sha256": hashlib.sha256(path.read_bytes()).hexdigest(),

@@ -32,11 +32,13 @@ _WIDTHS = {
 
 
 class Described(NamedTuple):
-    """A teacher as a file describes it: its name in `deploy.loading`, its settings and classes."""
+    """A teacher as a file describes it: its name in `deploy.loading`, its settings, classes and data set."""
 
     architecture: str
     config: dict[str, Any]
     classes: list[str]
+    kitti: bool
+    """Whether its data set is KITTI."""
 
 
 class _Keys:
@@ -75,12 +77,14 @@ def describe(file: Path) -> Described:
     vfe = model.section("VFE").one_of("NAME", "MeanVFE", "PillarVFE")
     settings = _volume(data) | (_voxels(model, data) if vfe == "MeanVFE" else _pillars(model, data))
     settings |= _backbone(model.section("BACKBONE_2D"))
+    kitti = "kitti" in str(data.get("DATASET", data.get("_BASE_CONFIG_", ""))).lower()
     head = model.section("DENSE_HEAD")
     if network == "CenterPoint":
         architecture = "centerpoint" if vfe == "MeanVFE" else "centerpoint_pillar"
-        return Described(architecture, settings | _center(head, classes, settings), classes)
+        return Described(architecture, settings | _center(head, classes, settings), classes, kitti)
     architecture = "second" if vfe == "MeanVFE" else "pointpillars"
-    return Described(architecture, settings | _anchors(head, classes) | _choice(model.section("POST_PROCESSING")), classes)
+    settings |= _anchors(head, classes) | _choice(model.section("POST_PROCESSING"))
+    return Described(architecture, settings, classes, kitti)
 
 
 def _merged(file: Path) -> dict[str, Any]:
