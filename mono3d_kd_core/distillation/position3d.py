@@ -21,7 +21,7 @@ def ray_points(camera: CameraModel, rows: int, columns: int, stride: int) -> Ten
     """Return (3*64,rows,columns): the points of the ray through each cell's middle pixel, scaled to the scene's range."""
     v, u = np.mgrid[:rows, :columns] * stride + (stride - 1) / 2
     rays = camera.rays(np.column_stack([u.ravel(), v.ravel()]))
-    depth = CANDIDATES.depth(np.arange(CANDIDATES.count))
+    depth = CANDIDATES.depth(np.arange(CANDIDATES.count, dtype=np.float64))
     points = rays[:, None] * depth[:, None] + camera.optical_centre
     low, high = np.array(SCENE_LOW), np.array(SCENE_HIGH)
     # Beyond the lens's field of view there is no ray.

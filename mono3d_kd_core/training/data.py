@@ -99,14 +99,14 @@ class EpochSampler(Sampler[Key]):
 
 
 class RecipeData(pl.LightningDataModule):
-    """Training and validation batches of a recipe; `join` makes the training ones of their examples."""
+    """Training and validation batches of a recipe; `join` and `join_val` make them of their examples."""
 
     def __init__(
         self, recipe: Learning, train: ExampleSource, val: ExampleSource | None, cache: Path, track: Track,
-        join: Callable[[Sequence[Any]], Batch] = collate,
+        join: Callable[[Sequence[Any]], Batch] = collate, join_val: Callable[[Sequence[Any]], Batch] = collate,
     ) -> None:  # fmt: skip
         super().__init__()
-        self.recipe, self.join = recipe, join
+        self.recipe, self.join, self.join_val = recipe, join, join_val
         self._caches: list[CachedExamples] = []
         self._train = self._kept(train, cache / "train.npy", track)
         self._val = None if val is None else self._kept(val, cache / "val.npy", track)
@@ -144,7 +144,7 @@ class RecipeData(pl.LightningDataModule):
         if self._val is None:
             return []
         batch = self.recipe.schedule.batch_size
-        return [DataLoader(PlainSet(self._val), batch, num_workers=self.recipe.data.workers, collate_fn=collate)]
+        return [DataLoader(PlainSet(self._val), batch, num_workers=self.recipe.data.workers, collate_fn=self.join_val)]
 
     def close(self) -> None:
         """Remove the cached pictures."""

@@ -7,7 +7,6 @@ from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 
 from mono3d_kd_core.distillation.base import Distiller, Taught
-from mono3d_kd_core.geometry.depth import depth_map
 from mono3d_kd_core.students.base import Student
 from mono3d_kd_core.teachers.base import Teacher, TeacherOutput
 from mono3d_kd_core.training.data import Batch
@@ -56,10 +55,8 @@ class DistillationModule(TrainingModule):
 
     def taught(self, lesson: Lesson) -> Taught:
         """Gather what is known of a frame."""
-        depth = None
-        if self.distiller.wants_depth and lesson.points is not None:
-            depth = depth_map(lesson.frame().points, lesson.camera, lesson.pose)  # type: ignore[arg-type]
-        return Taught(self.answer(lesson) if self.distiller.wants_teacher else None, lesson.labels(), depth)
+        answer = self.answer(lesson) if self.distiller.wants_teacher else None
+        return known_of(lesson, self.distiller.wants_depth, answer)
 
     def answer(self, lesson: Lesson) -> TeacherOutput | None:
         """Return what the teacher says of a frame, from the store or by looking; None for a frame without points."""
@@ -72,13 +69,23 @@ class DistillationModule(TrainingModule):
         with torch.autocast(self.device.type, enabled=False):
             return self.teacher.observe(lesson.frame(), self.distiller.want)
 
+    def learned(self) -> list[nn.Parameter]:
+        """The student, and what the distiller trains along."""
+        return [*self.student.parameters(), *self.distiller.parameters()]
+
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """AdamW on one cycle: up over 40 % of the steps from a tenth, down to a thousandth of that; momentum against it."""
         s = self.schedule
-        parameters = [*self.student.parameters(), *self.distiller.parameters()]
-        optimiser = torch.optim.AdamW(parameters, s.learning_rate, betas=(0.9, 0.999), weight_decay=s.weight_decay)
+        optimiser = torch.optim.AdamW(self.learned(), s.learning_rate, betas=(0.9, 0.999), weight_decay=s.weight_decay)
         steps = int(self.trainer.estimated_stepping_batches)
         scheduler = torch.optim.lr_scheduler.OneCycleLR(
             optimiser, s.learning_rate, steps, pct_start=0.4, div_factor=10, final_div_factor=1000
         )
         return {"optimizer": optimiser, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+
+
+def known_of(lesson: Lesson, depth: bool, answer: TeacherOutput | None = None) -> Taught:
+    """Gather what is known of a frame beside a teacher's answer; the sweep's depth where it is asked for."""
+    annotation = lesson.annotation if lesson.labelled else None
+    known = lesson.depth() if depth else None
+    return Taught(answer, lesson.labels(), known, lesson.image, lesson.camera, annotation)

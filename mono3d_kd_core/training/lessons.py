@@ -13,7 +13,7 @@ from pydantic import Field
 from mono3d_kd_core.errors import DataError
 from mono3d_kd_core.frames import FrameSource, SensorFrame
 from mono3d_kd_core.geometry.boxes import Boxes3D
-from mono3d_kd_core.geometry.depth import points_in_view
+from mono3d_kd_core.geometry.depth import depth_map, points_in_view
 from mono3d_kd_core.geometry.rigid import T_CAMERA_BODY, inverse
 from mono3d_kd_core.io.kitti import KittiLabels
 from mono3d_kd_core.io.open import open_source
@@ -62,6 +62,11 @@ class Lesson(Example):
         if points is not None and self.mirrored:
             points = points * np.array([1, -1, 1, 1], np.float32)
         return SensorFrame(self.id, 0, self.image, points, rig)
+
+    def depth(self) -> NDArray[np.float32] | None:
+        """Return the sweep's depth (H,W) in metres at the picture's pixels, 0 where unknown; None without a sweep."""
+        points = self.frame().points
+        return None if points is None else depth_map(points, self.camera, self.pose)
 
     def labels(self) -> Boxes3D | None:
         """Return the labels that may be taught, frame "lidar"."""

@@ -9,7 +9,7 @@ from typing import Any
 import lightning.pytorch as pl
 import torch
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
-from torch import Tensor
+from torch import Tensor, nn
 
 from mono3d_kd_core.errors import ModelError
 from mono3d_kd_core.geometry.boxes import Boxes3D
@@ -75,10 +75,14 @@ class TrainingModule(pl.LightningModule):
                 self.log(f"val/precision_{name}", share.precision)
         self.log_dict(self.average_precision.figures())
 
+    def learned(self) -> list[nn.Parameter]:
+        """What is trained."""
+        return list(self.student.parameters())
+
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """Decay weights of convolutions only; biases and normalisations are left alone."""
-        matrices = [p for p in self.student.parameters() if p.dim() > 1]
-        vectors = [p for p in self.student.parameters() if p.dim() <= 1]
+        matrices = [p for p in self.learned() if p.dim() > 1]
+        vectors = [p for p in self.learned() if p.dim() <= 1]
         s = self.schedule
         groups: list[dict[str, Any]] = [
             {"params": matrices, "weight_decay": s.weight_decay},

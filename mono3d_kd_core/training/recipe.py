@@ -81,13 +81,18 @@ class Learning(Section):
     schedule: ScheduleConfig
 
 
-class Recipe(Learning):
-    """A student and how it is trained."""
+class KeypointLearning(Learning):
+    """A keypoint network and how it is trained, by whatever method."""
 
-    architecture: Literal["keypoint"] = "keypoint"
     student: KeypointConfig = KeypointConfig()
     weights: Path | None = None
     """Where to start from: ImageNet weights of the backbone (.pth, .safetensors), or the bundle of a like student."""
+
+
+class Recipe(KeypointLearning):
+    """A student and how it is trained."""
+
+    architecture: Literal["keypoint"] = "keypoint"
 
 
 def load_recipe(path: Path, changes: list[str] | None = None) -> Recipe:

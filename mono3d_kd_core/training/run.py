@@ -6,27 +6,29 @@ import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, Literal
 
 import lightning.pytorch as pl
 import numpy as np
 import torch
 import yaml
+from lightning.pytorch.callbacks import Callback
 from rich.progress import track as rich_track
 
 from mono3d_kd_core.deploy.bundle import Bundle, Card, TrainedCamera, load_bundle, save_bundle
 from mono3d_kd_core.errors import ModelError
 from mono3d_kd_core.geometry.camera import CameraModel
 from mono3d_kd_core.students.backbones import load_backbone_weights
-from mono3d_kd_core.students.keypoint import KeypointStudent
+from mono3d_kd_core.students.keypoint import KeypointConfig, KeypointStudent
 from mono3d_kd_core.students.keypoint_targets import network_focal
+from mono3d_kd_core.training.cache import Track
 from mono3d_kd_core.training.data import RecipeData
 from mono3d_kd_core.training.examples import Examples, open_labelled
 from mono3d_kd_core.training.fit import checkpoint_of, fit
 from mono3d_kd_core.training.matching import fit_calibration, found_share, match
 from mono3d_kd_core.training.module import TrainingModule
 from mono3d_kd_core.training.pictures import ValidationPictures
-from mono3d_kd_core.training.recipe import Recipe
+from mono3d_kd_core.training.recipe import KeypointLearning
 
 RECIPE = "recipe.yaml"
 SHOWN_SCORE = 0.3
@@ -39,10 +41,12 @@ class Run:
     """What a training run reads and where it writes.
 
     data and val are folders in KITTI's layout with label_2/ (labels, target stores, simulated sets); out gets
-    checkpoints/, logs/, recipe.yaml and, at the end, bundle/.
+    checkpoints/, logs/, recipe.yaml and, at the end, bundle/. What a method does otherwise, it overrides.
     """
 
-    recipe: Recipe
+    kind: ClassVar[Literal["student", "teacher"]] = "student"
+
+    recipe: KeypointLearning
     data: Sequence[Path]
     val: Sequence[Path]
     out: Path
@@ -61,14 +65,24 @@ class Run:
         data = self._data(quiet)
         try:
             student = self._student(data.cameras())
-            module = TrainingModule(student, self.recipe.schedule)
+            module = self._module(student)
             module.to(memory_format=torch.channels_last)
-            (self.out / RECIPE).write_text(yaml.safe_dump(self.recipe.model_dump(mode="json"), sort_keys=False))
-            pictures = [ValidationPictures()]
-            fit(module, data, self.recipe.schedule, self.out, checkpoint, bool(self.val), quiet, pictures)
+            (self.out / RECIPE).write_text(self.plan)
+            fit(module, data, self.recipe.schedule, self.out, checkpoint, bool(self.val), quiet, self._pictures())
             return self._bundle(module, data)
         finally:
             data.close()
+
+    @property
+    def plan(self) -> str:
+        """The recipe as it is written beside the run."""
+        return yaml.safe_dump(self.recipe.model_dump(mode="json"), sort_keys=False)
+
+    def _module(self, student: KeypointStudent) -> TrainingModule:
+        return TrainingModule(student, self.recipe.schedule)
+
+    def _pictures(self) -> list[Callback]:
+        return [ValidationPictures()]
 
     def _data(self, quiet: bool) -> RecipeData:
         c = self.recipe.student
@@ -79,15 +93,11 @@ class Run:
         )
         if train is None:
             raise ModelError("no data to train on")
-
-        def track(items: Iterable[int], title: str) -> Iterable[int]:
-            return rich_track(items, title, disable=quiet)
-
-        return RecipeData(self.recipe, train, val, self.out / "cache", track)
+        return RecipeData(self.recipe, train, val, self.out / "cache", progress(quiet))
 
     def _student(self, cameras: Sequence[CameraModel]) -> KeypointStudent:
         focal = float(np.median([network_focal(camera) for camera in cameras]))
-        student = KeypointStudent(self.recipe.student.model_copy(update={"reference_focal": focal}))
+        student = self._network(self.recipe.student.model_copy(update={"reference_focal": focal}))
         weights = self.recipe.weights
         if weights is None:
             return student
@@ -96,6 +106,13 @@ class Run:
         else:
             load_backbone_weights(student.backbone, weights)
         return student
+
+    def _network(self, config: KeypointConfig) -> KeypointStudent:
+        return KeypointStudent(config)
+
+    def _origin(self) -> dict[str, str]:
+        """Return what else the bundle comes from."""
+        return {}
 
     def _bundle(self, module: TrainingModule, data: RecipeData) -> Bundle:
         student = module.student
@@ -111,7 +128,7 @@ class Run:
                 if share.objects:
                     metrics |= {f"recall_40m_{name}": share.recall, f"precision_40m_{name}": share.precision}
         card = Card(
-            kind="student", architecture=student.architecture, config=config.model_dump(mode="json"),
+            kind=self.kind, architecture=student.architecture, config=config.model_dump(mode="json"),
             classes=list(config.classes), score_threshold=SHOWN_SCORE,
             camera=trained_camera(data.cameras()), licence=self.licence,
             metrics={name: round(value, 4) for name, value in metrics.items()},
@@ -120,9 +137,19 @@ class Run:
                 "data": ", ".join(path.name for path in self.data),
                 "val": ", ".join(path.name for path in self.val),
                 "labels_sha256": labels_hash(self.data),
-            },
+            }
+            | self._origin(),
         )  # fmt: skip
         return save_bundle(self.out / "bundle", card, student.state_dict(), half=True)
+
+
+def progress(quiet: bool) -> Track:
+    """Return what shows progress on the terminal, or does not."""
+
+    def track(items: Iterable[int], title: str) -> Iterable[int]:
+        return rich_track(items, title, disable=quiet)
+
+    return track
 
 
 def load_student_weights(student: KeypointStudent, path: Path) -> None:

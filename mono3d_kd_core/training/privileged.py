@@ -1,0 +1,253 @@
+"""MonoSTL's, MonoDistill's and ADD's training: first a network that sees depth, then the student that learns from it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import ClassVar, Literal, TypeVar
+
+import torch
+from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.utilities.types import OptimizerLRScheduler
+from pydantic import model_validator
+
+from mono3d_kd_core.deploy.bundle import Bundle, load_bundle
+from mono3d_kd_core.deploy.validation import validated
+from mono3d_kd_core.distillation.add import Add, AddWeights
+from mono3d_kd_core.distillation.depth_input import DepthSource
+from mono3d_kd_core.distillation.monostl import MonoStl, MonoStlWeights
+from mono3d_kd_core.distillation.privileged import DepthAidedKeypoint, DepthKeypoint, shown
+from mono3d_kd_core.distillation.privileged_distiller import PrivilegedDistiller
+from mono3d_kd_core.errors import DataError, ModelError
+from mono3d_kd_core.students.keypoint import KeypointConfig, KeypointStudent
+from mono3d_kd_core.training.data import Batch, RecipeData, collate
+from mono3d_kd_core.training.distillation import DistillationModule, known_of
+from mono3d_kd_core.training.examples import Examples, open_labelled
+from mono3d_kd_core.training.leaks import Guard
+from mono3d_kd_core.training.lessons import Lesson, Lessons, SourceConfig, collate_lessons
+from mono3d_kd_core.training.module import TrainingModule
+from mono3d_kd_core.training.recipe import KeypointLearning, ScheduleConfig, Section
+from mono3d_kd_core.training.run import Run, progress
+
+ALIKE = ("classes", "backbone", "width", "neck", "neck_channels", "input_height", "input_width")
+"""Settings that a student and its privileged teacher must share."""
+
+
+class DepthTeacherConfig(Section):
+    """The network that sees depth: a bundle, or a schedule to train one by first."""
+
+    bundle: Path | None = None
+    schedule: ScheduleConfig | None = None
+
+    @model_validator(mode="after")
+    def _one_of_two(self) -> DepthTeacherConfig:
+        if (self.bundle is None) == (self.schedule is None):
+            raise ValueError("give either bundle, or schedule")
+        return self
+
+
+class PrivilegedRecipe(KeypointLearning):
+    """A keypoint student, its teacher with depth, and how long each is trained. `schedule` is the student's."""
+
+    teacher: DepthTeacherConfig
+    baseline: ScheduleConfig | None = None
+    """Train the student on labels alone first, and let distillation start from there."""
+
+
+class MonoStlRecipe(PrivilegedRecipe):
+    """MonoSTL, or MonoDistill by its weights."""
+
+    architecture: Literal["monostl"]
+    teach: MonoStlWeights = MonoStlWeights()
+
+
+class AddRecipe(PrivilegedRecipe):
+    """ADD."""
+
+    architecture: Literal["add"]
+    teach: AddWeights = AddWeights()
+
+
+Method = MonoStlRecipe | AddRecipe
+RECIPES: dict[str, type[MonoStlRecipe] | type[AddRecipe]] = {"monostl": MonoStlRecipe, "add": AddRecipe}
+
+
+@dataclass(frozen=True)
+class PrivilegedRun:
+    """All stages of a recipe: teacher/, baseline/ where asked for, and student/ below `out`, each a run of its own.
+
+    data and val are folders in KITTI's layout with label_2/, and velodyne/ where depth is the LiDAR's. The student's bundle
+    is the result.
+    """
+
+    recipe: Method
+    data: Sequence[Path]
+    val: Sequence[Path]
+    out: Path
+    licence: str = ""
+
+    def train(self, resume: bool = False, quiet: bool = False) -> Bundle:
+        """Train what is not finished yet. Raises ModelError or DataError in words; Ctrl-C is KeyboardInterrupt."""
+        teacher = self._teacher(resume, quiet)
+        recipe = self.recipe
+        if recipe.baseline is not None:
+            plain = KeypointLearning.model_validate(self._shared() | {"schedule": recipe.baseline})
+            start = _finished(Run(plain, self.data, self.val, self.out / "baseline", self.licence), resume, quiet)
+            recipe = recipe.model_copy(update={"weights": start.path})
+        out = self.out / "student"
+        stage = _StudentStage(recipe, self.data, self.val, out, self.licence, method=recipe, teacher=teacher)
+        return _finished(stage, resume, quiet)
+
+    def _teacher(self, resume: bool, quiet: bool) -> Bundle:
+        config, weights = self.recipe.teacher, self.recipe.weights
+        if config.bundle is not None:
+            return load_bundle(config.bundle)
+        shared = self._shared()
+        if weights is not None and weights.is_dir():
+            # A student's bundle has not a teacher's shape; ImageNet's weights suit both.
+            shared["weights"] = None
+        recipe = KeypointLearning.model_validate(shared | {"schedule": config.schedule})
+        stage = _TeacherStage(recipe, self.data, self.val, self.out / "teacher", self.licence, method=self.recipe)
+        return _finished(stage, resume, quiet)
+
+    def _shared(self) -> dict[str, object]:
+        """Return the settings that all stages share."""
+        return {name: getattr(self.recipe, name) for name in ("student", "weights", "data", "augment")}
+
+
+def _finished(stage: Run, resume: bool, quiet: bool) -> Bundle:
+    """Return a stage's bundle: of before, where it is complete, else trained now from its last checkpoint."""
+    written = stage.out / "recipe.yaml"
+    if resume and written.is_file() and written.read_text(encoding="utf-8") != stage.plan:
+        raise ModelError(f"{written}: the stage was begun with another recipe; give another --out, or the same recipe")
+    if resume and (stage.out / "bundle" / "card.yaml").is_file():
+        return load_bundle(stage.out / "bundle")
+    begun = (stage.out / "checkpoints" / "last.ckpt").is_file()
+    return stage.train(resume and begun, quiet)
+
+
+@dataclass(frozen=True)
+class _LessonRun(Run):
+    """A stage that is shown sweeps beside pictures."""
+
+    method: Method = field(kw_only=True)
+
+    def _lessons(self, paths: Sequence[Path], guard: Guard) -> Lessons:
+        c = self.recipe.student
+        sources = [SourceConfig(path=path, labels=True) for path in paths]
+        return Lessons(sources, c.classes, (c.input_height, c.input_width), self.recipe.data, guard)
+
+    def _guard(self, quiet: bool) -> Guard:
+        guard = Guard()
+        for source in (open_labelled(path) for path in self.val):
+            indices = progress(quiet)(range(len(source)), "reading validation frames")
+            guard.add(source.name, (source[i] for i in indices))
+        return guard
+
+
+class _TeacherStage(_LessonRun):
+    """The teacher learns the labels from pictures with depth."""
+
+    kind: ClassVar[Literal["student", "teacher"]] = "teacher"
+
+    def _data(self, quiet: bool) -> RecipeData:
+        train = self._lessons(self.data, self._guard(quiet))
+        val = self._lessons(self.val, Guard()) if self.val else None
+        join = DepthPictures(_depth_source(self.method))
+        return RecipeData(self.recipe, train, val, self.out / "cache", progress(quiet), join, join)
+
+    def _network(self, config: KeypointConfig) -> KeypointStudent:
+        return _teacher_type(self.method)(config)
+
+    def _pictures(self) -> list[Callback]:
+        return []
+
+
+@dataclass(frozen=True)
+class _StudentStage(_LessonRun):
+    """The student learns the labels from pictures, and the teacher's ways."""
+
+    teacher: Bundle = field(kw_only=True)
+
+    def _data(self, quiet: bool) -> RecipeData:
+        train = self._lessons(self.data, self._guard(quiet))
+        val = None
+        if self.val:
+            sources = [open_labelled(path) for path in self.val]
+            val = Examples(sources, train.classes, train.size, self.recipe.data)
+        return RecipeData(self.recipe, train, val, self.out / "cache", progress(quiet), collate_lessons)
+
+    def _module(self, student: KeypointStudent) -> TrainingModule:
+        return PrivilegedModule(student, self._distiller(student), None, self.recipe.schedule)
+
+    def _distiller(self, student: KeypointStudent) -> PrivilegedDistiller:
+        if isinstance(self.method, AddRecipe):
+            return Add(student, _load(self.teacher, DepthAidedKeypoint, student.config), self.method.teach)
+        return MonoStl(student, _load(self.teacher, DepthKeypoint, student.config), self.method.teach)
+
+    def _origin(self) -> dict[str, str]:
+        return {"method": self.method.architecture, "teacher_sha256": self.teacher.card.weights_sha256}
+
+
+class PrivilegedModule(DistillationModule):
+    """Trains by a distiller's terms on the schedule of students that learn labels alone, so that both can be compared."""
+
+    def configure_optimizers(self) -> OptimizerLRScheduler:
+        """AdamW, warm-up and a half cosine."""
+        return TrainingModule.configure_optimizers(self)
+
+
+@dataclass(frozen=True)
+class DepthPictures:
+    """Joins lessons to batches of pictures with depth, (B,4,H,W) float, for a privileged teacher."""
+
+    source: DepthSource
+
+    def __call__(self, lessons: Sequence[Lesson]) -> Batch:
+        """Join lessons of one size. Raises DataError for one without depth."""
+        taught = [known_of(lesson, self.source == "lidar") for lesson in lessons]
+        chosen, pictures = shown(taught, self.source)
+        if len(chosen) < len(lessons):
+            missing = next(lesson.id for i, lesson in enumerate(lessons) if i not in chosen)
+            raise DataError(
+                f"frame {missing} has no LiDAR points; a teacher that sees depth needs a sweep for every frame"
+            )
+        return replace(collate(lessons), images=torch.stack(pictures))
+
+
+def _teacher_type(method: Method) -> type[DepthKeypoint] | type[DepthAidedKeypoint]:
+    return DepthAidedKeypoint if isinstance(method, AddRecipe) else DepthKeypoint
+
+
+def _depth_source(method: Method) -> DepthSource:
+    return method.teach.depth if isinstance(method, AddRecipe) else "lidar"
+
+
+Network = TypeVar("Network", DepthKeypoint, DepthAidedKeypoint)
+
+
+def _load(bundle: Bundle, kind: type[Network], student: KeypointConfig) -> Network:
+    """Build a privileged teacher. Raises ModelError for a bundle of another kind or of another shape than the student's."""
+    if bundle.card.architecture != kind.architecture:
+        raise ModelError(
+            f"{bundle.path}: holds a {bundle.card.architecture}, but this method's teacher is a {kind.architecture}"
+        )
+    config = validated(KeypointConfig, bundle.card.config, f"{bundle.path}/card.yaml")
+    _check_alike(config, student)
+    teacher = kind(config)
+    teacher.load_state_dict(bundle.tensors)
+    return teacher
+
+
+def _check_alike(teacher: KeypointConfig, student: KeypointConfig) -> None:
+    """Raise ModelError where the two have different shapes or speak of depth at different focal lengths."""
+    for name in ALIKE:
+        mine, theirs = getattr(student, name), getattr(teacher, name)
+        if mine != theirs:
+            raise ModelError(f"student.{name} is {mine}, the depth teacher's {theirs}; they must be the same")
+    if abs(teacher.reference_focal / student.reference_focal - 1) > 1e-3:
+        raise ModelError(
+            f"the depth teacher was trained at a focal length of {teacher.reference_focal:.1f} px, the student at "
+            f"{student.reference_focal:.1f} px: train the teacher on the same data, by teacher.schedule"
+        )
