@@ -7,9 +7,9 @@ from pathlib import Path
 
 from mono3d_kd_core.deploy.validation import validated
 from mono3d_kd_core.errors import ModelError
-from mono3d_kd_core.training import privileged
 from mono3d_kd_core.training.cmkd import CmkdRecipe, CmkdRun
 from mono3d_kd_core.training.privileged import PrivilegedRun
+from mono3d_kd_core.training.privileged_recipe import RECIPES as PRIVILEGED
 from mono3d_kd_core.training.recipe import Recipe, find_recipe, read_recipe
 from mono3d_kd_core.training.run import Run
 from mono3d_kd_core.training.teacher import TeacherRun
@@ -38,6 +38,6 @@ def planned_run(
         raise ModelError(f"{path}: this recipe names no data; give --data")
     if teacher := RECIPES.get(architecture):
         return TeacherRun(validated(teacher, content, str(path)), data, val, out, licence)
-    if method := privileged.RECIPES.get(architecture):
+    if method := PRIVILEGED.get(architecture):
         return PrivilegedRun(validated(method, content, str(path)), data, val, out, licence)
     return Run(validated(Recipe, content, str(path)), data, val, out, licence)

@@ -78,10 +78,7 @@ class Examples:
         self.sources = sources
         self.classes = classes
         self.size = size
-        self._configs = [
-            config if config.min_score is not None else config.model_copy(update={"min_score": trusted_score(source.name)})
-            for source in sources
-        ]
+        self._configs = [trusting(config, source.name) for source in sources]
         self._places = [(s, i) for s, source in enumerate(sources) for i in range(len(source))]
         if not self._places:
             raise DataError(f"no frames to train on in {', '.join(source.name for source in sources)}")
@@ -124,6 +121,11 @@ def annotate(
     objects = learned & ~doubtful
     ignored = (learned & doubtful) | np.isin(labels.type, config.ignored)
     return Annotation(labels[objects].boxes(), box2d[objects], weight[objects], box2d[ignored])
+
+
+def trusting(config: DataConfig, folder: str) -> DataConfig:
+    """Return the settings with the least score of a target store's boxes, where they do not say one themselves."""
+    return config if config.min_score is not None else config.model_copy(update={"min_score": trusted_score(folder)})
 
 
 def trusted_score(folder: str) -> float | None:

@@ -21,7 +21,7 @@ from mono3d_kd_core.students.letterbox import Letterbox
 from mono3d_kd_core.targets.store import TargetStore
 from mono3d_kd_core.teachers.base import TeacherOutput
 from mono3d_kd_core.training.data import Batch, collate
-from mono3d_kd_core.training.examples import Example, Labelled, annotate, open_labelled
+from mono3d_kd_core.training.examples import Example, Labelled, annotate, open_labelled, trusting
 from mono3d_kd_core.training.leaks import Guard
 from mono3d_kd_core.training.recipe import DataConfig, Section
 from mono3d_kd_core.training.reference import Reference
@@ -99,10 +99,11 @@ def collate_lessons(lessons: Sequence[Lesson]) -> LessonBatch:
 class _Source:
     """One source of the recipe, opened."""
 
-    def __init__(self, config: SourceConfig) -> None:
+    def __init__(self, config: SourceConfig, data: DataConfig) -> None:
         self.config = config
         self._labelled = open_labelled(config.path) if config.labels else None
         self.frames: FrameSource | Labelled = self._labelled or open_source(config.path, config.rig)
+        self.data = trusting(data, self.frames.name)
         self.store = None if config.targets is None else TargetStore(config.targets)
         count = len(self.frames)
         chosen = np.unique(np.linspace(0, count - 1, max(1, round(config.share * count))).round().astype(int))
@@ -131,8 +132,8 @@ class Lessons:
         self, sources: Sequence[SourceConfig], classes: Sequence[str], size: tuple[int, int], config: DataConfig,
         guard: Guard,
     ) -> None:  # fmt: skip
-        self._sources = [_Source(source) for source in sources]
-        self.classes, self.size, self.config, self.guard = classes, size, config, guard
+        self._sources = [_Source(source, config) for source in sources]
+        self.classes, self.size, self.guard = classes, size, guard
         self._places = [
             (source, i) for source in self._sources for _ in range(source.config.repeat) for i in source.chosen
         ]
@@ -154,7 +155,7 @@ class Lessons:
             points = points[points_in_view(points, camera, frame.rig.T_camera_lidar)]
         return Lesson(
             frame.id, letterbox.image(frame.image), letterbox.camera(camera),
-            annotate(labels, camera, letterbox, self.classes, self.config), Reference.of(labels, frame.rig),
+            annotate(labels, camera, letterbox, self.classes, source.data), Reference.of(labels, frame.rig),
             frame.rig.T_camera_lidar, False, points, source.config.labels, source.said(frame.id),
         )  # fmt: skip
 

@@ -10,13 +10,12 @@ from typing import ClassVar, Literal, TypeVar
 import torch
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
-from pydantic import model_validator
 
 from mono3d_kd_core.deploy.bundle import Bundle, load_bundle
 from mono3d_kd_core.deploy.validation import validated
-from mono3d_kd_core.distillation.add import Add, AddWeights
+from mono3d_kd_core.distillation.add import Add
 from mono3d_kd_core.distillation.depth_input import DepthSource
-from mono3d_kd_core.distillation.monostl import MonoStl, MonoStlWeights
+from mono3d_kd_core.distillation.monostl import MonoStl
 from mono3d_kd_core.distillation.privileged import DepthAidedKeypoint, DepthKeypoint, shown
 from mono3d_kd_core.distillation.privileged_distiller import PrivilegedDistiller
 from mono3d_kd_core.errors import DataError, ModelError
@@ -27,50 +26,12 @@ from mono3d_kd_core.training.examples import Examples, open_labelled
 from mono3d_kd_core.training.leaks import Guard
 from mono3d_kd_core.training.lessons import Lesson, Lessons, SourceConfig, collate_lessons
 from mono3d_kd_core.training.module import TrainingModule
-from mono3d_kd_core.training.recipe import KeypointLearning, ScheduleConfig, Section
+from mono3d_kd_core.training.privileged_recipe import AddRecipe, Method
+from mono3d_kd_core.training.recipe import KeypointLearning
 from mono3d_kd_core.training.run import Run, progress
 
 ALIKE = ("classes", "backbone", "width", "neck", "neck_channels", "input_height", "input_width")
 """Settings that a student and its privileged teacher must share."""
-
-
-class DepthTeacherConfig(Section):
-    """The network that sees depth: a bundle, or a schedule to train one by first."""
-
-    bundle: Path | None = None
-    schedule: ScheduleConfig | None = None
-
-    @model_validator(mode="after")
-    def _one_of_two(self) -> DepthTeacherConfig:
-        if (self.bundle is None) == (self.schedule is None):
-            raise ValueError("give either bundle, or schedule")
-        return self
-
-
-class PrivilegedRecipe(KeypointLearning):
-    """A keypoint student, its teacher with depth, and how long each is trained. `schedule` is the student's."""
-
-    teacher: DepthTeacherConfig
-    baseline: ScheduleConfig | None = None
-    """Train the student on labels alone first, and let distillation start from there."""
-
-
-class MonoStlRecipe(PrivilegedRecipe):
-    """MonoSTL, or MonoDistill by its weights."""
-
-    architecture: Literal["monostl"]
-    teach: MonoStlWeights = MonoStlWeights()
-
-
-class AddRecipe(PrivilegedRecipe):
-    """ADD."""
-
-    architecture: Literal["add"]
-    teach: AddWeights = AddWeights()
-
-
-Method = MonoStlRecipe | AddRecipe
-RECIPES: dict[str, type[MonoStlRecipe] | type[AddRecipe]] = {"monostl": MonoStlRecipe, "add": AddRecipe}
 
 
 @dataclass(frozen=True)

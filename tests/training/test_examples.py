@@ -15,6 +15,8 @@ from mono3d_kd_core.students.letterbox import Letterbox
 from mono3d_kd_core.training.cache import CachedExamples
 from mono3d_kd_core.training.data import EpochSampler, TrainingSet
 from mono3d_kd_core.training.examples import Examples, annotate, open_labelled
+from mono3d_kd_core.training.leaks import Guard
+from mono3d_kd_core.training.lessons import Lessons, SourceConfig
 from mono3d_kd_core.training.recipe import AugmentConfig, DataConfig
 from tests.training.conftest import write_world
 
@@ -61,7 +63,11 @@ def test_a_store_of_point_gnn_is_trusted_from_score_5_unless_the_recipe_says_oth
     scores = np.concatenate([source.labels(i).score for i in range(6) if i != 1])  # frame 1 is empty
 
     def learned(config: DataConfig) -> int:
-        return sum(len(e.annotation.boxes) for e in Examples([source], ["Car"], (64, 192), config))
+        examples = Examples([source], ["Car"], (64, 192), config)
+        lessons = Lessons([SourceConfig(path=store, labels=True)], ["Car"], (64, 192), config, Guard())
+        count = sum(len(example.annotation.boxes) for example in examples)
+        assert sum(len(lesson.annotation.boxes) for lesson in lessons) == count
+        return count
 
     assert 0 < (scores >= 5).sum() < len(scores)
     assert learned(DataConfig(max_truncation=1)) == (scores >= 5).sum()

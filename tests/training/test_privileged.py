@@ -15,7 +15,8 @@ from mono3d_kd_core.io.kitti import KittiObjectSource, KittiWriter
 from mono3d_kd_core.resources import config_dir
 from mono3d_kd_core.students.keypoint import KeypointConfig, KeypointStudent
 from mono3d_kd_core.training.choice import planned_run
-from mono3d_kd_core.training.privileged import RECIPES, PrivilegedRun
+from mono3d_kd_core.training.privileged import PrivilegedRun
+from mono3d_kd_core.training.privileged_recipe import RECIPES
 from mono3d_kd_core.training.recipe import Recipe
 from tests.training.conftest import write_world
 
