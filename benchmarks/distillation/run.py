@@ -48,7 +48,8 @@ class Arm:
 
 def arms(features: float, depth: float) -> tuple[Arm, ...]:
     """Return the arms; the weights of the features and of depth depend on the teacher's map."""
-    seen = {"features": features, "depth": depth}
+    # A PointPillars' map is empty wherever no point fell; equally weighted, a student would learn emptiness.
+    seen = {"features": features, "empty_weight": 0.05, "depth": depth}
     return (
         Arm("labels", ({"labels": 1.0, "depth": depth},), labels=True),
         Arm("features", (seen,)),

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from mono3d_kd_core.errors import ModelError
 from mono3d_kd_core.geometry.boxes import Boxes3D
 from mono3d_kd_core.geometry.camera import CameraModel
-from mono3d_kd_core.geometry.rigid import Matrix
+from mono3d_kd_core.geometry.rigid import Matrix, inverse
 from mono3d_kd_ros import process
 from mono3d_kd_ros.settings import StudentSettings
 from mono3d_kd_ros.student_node import StudentNode
@@ -23,14 +23,17 @@ RAISE, NOT_FINITE, NO_MEMORY, MANY = 1, 2, 3, 4
 
 
 class Puppet:
-    """Finds as many cars as the red of the first pixel, takes ten times its green in ms, and has the fault of its blue."""
+    """Finds as many cars as the red of the first pixel, takes ten times its green in ms, and has the fault of its blue.
+
+    The cars are as far below the camera as the road is, where that is known.
+    """
 
     def __init__(self, label: str = "Car") -> None:
         self.card = SimpleNamespace(architecture="puppet", classes=[label], score_threshold=0.1, weights_sha256="0" * 64)
 
     def over_ground(self, T_camera_ground: Matrix) -> Matrix | None:
-        """Want no pose."""
-        return None
+        """Want to know it as it is."""
+        return T_camera_ground
 
     def detect(self, image: NDArray[np.uint8], camera: CameraModel, pose: Matrix | None = None) -> Boxes3D:
         """Return cars one behind the other, ten metres apart, with falling scores."""
@@ -43,6 +46,8 @@ class Puppet:
         if fault == MANY:
             count = 10_000
         centre = np.column_stack([10.0 * np.arange(1, count + 1), np.zeros(count), np.zeros(count)])
+        if pose is not None:
+            centre[:, 2] = -inverse(pose)[2, 3]
         if fault == NOT_FINITE:
             centre[0] = np.nan
         size, score = np.tile([4.0, 1.8, 1.5], (count, 1)), np.linspace(0.95, 0.5, count)

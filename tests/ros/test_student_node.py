@@ -26,7 +26,7 @@ from vision_msgs.msg import LabelInfo
 from visualization_msgs.msg import MarkerArray
 
 from mono3d_kd_core.geometry.camera import CameraModel
-from mono3d_kd_core.geometry.rigid import transform
+from mono3d_kd_core.geometry.rigid import T_CAMERA_BODY, inverse, transform
 from mono3d_kd_core.io.image_codec import decode_image, encode_compressed
 from mono3d_kd_ros import messages
 from tests.ros import puppet_student
@@ -323,6 +323,33 @@ def test_a_transition_that_fails_is_told_and_can_be_repeated(student: Student) -
     assert student.change(Transition.TRANSITION_ACTIVATE)
     student.ready()
     assert student.works()
+
+
+def test_the_camera_s_place_over_the_road_comes_from_tf(student: Student) -> None:
+    assert student.change(Transition.TRANSITION_DEACTIVATE)
+    assert student.change(Transition.TRANSITION_CLEANUP)
+    assert student.set("ground_frame", text("base_footprint")).successful
+    assert student.change(Transition.TRANSITION_CONFIGURE)
+    assert student.change(Transition.TRANSITION_ACTIVATE)
+    student.ready()
+    student.calibrate()
+    student.send()
+    assert 'the frame "camera_optical" is in no transform' in student.dropped("no_transform").message
+    tf = student.peer.publisher(TFMessage, "/tf")
+    stamp = student.send(delay_ms=100)
+    T_ground_camera = inverse(T_CAMERA_BODY @ transform(np.eye(3), [0.0, 0.0, -1.5]))
+    for moment in (stamp - SECOND, stamp + SECOND):
+        sent = messages.transform_message(T_ground_camera, "base_footprint", "camera_optical", moment)
+        tf.publish(TFMessage(transforms=[sent]))
+    answer = student.answer(stamp)
+    assert answer.header.frame_id == "camera_optical"
+    assert answer.detections[0].bbox.center.position.y == pytest.approx(1.5)  # down
+    assert student.change(Transition.TRANSITION_DEACTIVATE)
+    assert student.change(Transition.TRANSITION_CLEANUP)
+    assert student.set("ground_frame", text("")).successful
+    assert student.change(Transition.TRANSITION_CONFIGURE)
+    assert student.change(Transition.TRANSITION_ACTIVATE)
+    student.ready()
 
 
 def test_detections_go_into_the_target_frame_at_the_image_s_stamp(student: Student) -> None:
