@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -44,17 +44,16 @@ class Lift(nn.Module):
                 self._lift_one(one, distribution, self.index(View(camera, pose, shape), features.device))
                 for one, distribution, camera, pose in zip(features.float(), depth.float(), cameras, poses, strict=True)
             ]
-        return torch.stack(lifted)
+        # Channels stay last in memory, as they came: turning them round would take longer than the lift.
+        return torch.stack(lifted).permute(0, 3, 1, 2)
 
     def _lift_one(self, features: Tensor, depth: Tensor, index: LiftIndex) -> Tensor:
         table = features.flatten(1).t().contiguous()
         probability = depth.reshape(-1).index_select(0, index.tap.reshape(-1)).view_as(index.weight)
         weight = (probability * index.weight).sum(1)
-        voxels = functional.embedding_bag(
-            index.pixel, table, index.offset, mode="sum", per_sample_weights=weight, include_last_offset=True
-        )
+        voxels: Tensor = _SparseProduct.apply(table, weight, index)  # type: ignore[no-untyped-call]
         nx, ny, nz = self.grid.shape
-        return voxels.view(ny, nx, nz * table.shape[1]).permute(2, 0, 1)
+        return voxels.view(ny, nx, nz * table.shape[1])
 
     def index(self, view: View, device: torch.device) -> LiftIndex:
         """Return the index of a calibration, from memory where it is known."""
@@ -66,6 +65,36 @@ class Lift(nn.Module):
                 self._known.popitem(last=False)
         self._known.move_to_end(key)
         return self._known[key]
+
+
+class _SparseProduct(torch.autograd.Function):
+    """The sparse matrix of an index, with weights (E,), times a table (pixels,C): (voxels,C).
+
+    PyTorch's own gradient of `embedding_bag` goes through the entries one by one; with the transposed index it is a product
+    of the same kind as the way ahead.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, table: Tensor, weight: Tensor, index: LiftIndex) -> Tensor:
+        ctx.save_for_backward(table, weight)
+        ctx.index = index
+        return _bags(index.pixel, table, index.offset, weight)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, None]:
+        (table, weight), index, gradient = ctx.saved_tensors, ctx.index, gradients[0].contiguous()
+        entries = index.by_pixel
+        of_table = _bags(index.voxel[entries], gradient, index.pixel_offset, weight[entries])
+        of_weight = torch.ops.aten._embedding_bag_per_sample_weights_backward(
+            gradient, table, index.pixel, index.offset, index.voxel, 0
+        )
+        return of_table, of_weight, None
+
+
+def _bags(rows: Tensor, table: Tensor, offset: Tensor, weight: Tensor) -> Tensor:
+    return functional.embedding_bag(
+        rows, table, offset, mode="sum", per_sample_weights=weight, include_last_offset=True
+    )
 
 
 def _key(view: View, device: torch.device) -> bytes:

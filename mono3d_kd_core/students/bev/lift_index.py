@@ -26,13 +26,17 @@ class LiftIndex:
     """A sparse map from pixels and their depth distributions to V voxels, in the order y, x, z.
 
     Entry e adds pixel[e]'s feature to its voxel, times the sum over t of weight[e,t] times the probability tap[e,t] (an
-    index into the flattened (D,h,w) distribution). Entries of voxel v are offset[v] to offset[v+1].
+    index into the flattened (D,h,w) distribution). Entries of voxel v are offset[v] to offset[v+1]; voxel[e] says the same.
+    The transposed matrix has the same entries in the order `by_pixel`, those of pixel p from pixel_offset[p] on.
     """
 
     pixel: Tensor
     tap: Tensor
     weight: Tensor
     offset: Tensor
+    voxel: Tensor
+    by_pixel: Tensor
+    pixel_offset: Tensor
 
     def to(self, device: torch.device) -> LiftIndex:
         """Return the index on a device."""
@@ -152,11 +156,20 @@ def voxel_centres(grid: VoxelGrid) -> Matrix:
 
 def _assemble(voxel: Integers, pixel: Integers, bins: Integers, weight: Matrix, pixels: int, total: int) -> LiftIndex:
     order = np.argsort(voxel, kind="stable")
-    offset = np.zeros(total + 1, np.int64)
-    np.cumsum(np.bincount(voxel, minlength=total), out=offset[1:])
+    voxel, pixel = voxel[order], pixel[order]
     return LiftIndex(
-        torch.from_numpy(pixel[order]),
-        torch.from_numpy(bins[order] * pixels + pixel[order, None]),
+        torch.from_numpy(pixel),
+        torch.from_numpy(bins[order] * pixels + pixel[:, None]),
         torch.from_numpy(weight[order].astype(np.float32)),
-        torch.from_numpy(offset),
+        torch.from_numpy(_starts(voxel, total)),
+        torch.from_numpy(voxel),
+        torch.from_numpy(np.argsort(pixel, kind="stable")),
+        torch.from_numpy(_starts(pixel, pixels)),
     )
+
+
+def _starts(group: Integers, total: int) -> Integers:
+    """Return where each of `total` groups starts among entries sorted by group, and where the last ends."""
+    offset = np.zeros(total + 1, np.int64)
+    np.cumsum(np.bincount(group, minlength=total), out=offset[1:])
+    return offset
