@@ -35,6 +35,9 @@ COMMON = {
 }
 """Arguments of every launch file: default, description."""
 
+GRACE_S = "20"
+"""Seconds that a node has to end: on a busy machine the frame in work and PyTorch's own end take longer than launch's 5."""
+
 DEFAULT_TOPICS = Topics(image="image", camera_info="camera_info", points="points")
 
 
@@ -90,7 +93,7 @@ def node(
         package="mono3d_kd", executable=executable, name=executable, namespace=arguments.text("namespace"),
         output="screen", emulate_tty=True, parameters=[chosen, given],
         remappings=list(remappings.items()), arguments=["--ros-args", "--log-level", arguments.text("log_level")],
-        respawn=arguments.flag("use_respawn"), respawn_delay=2.0, **more,
+        respawn=arguments.flag("use_respawn"), respawn_delay=2.0, sigterm_timeout=GRACE_S, sigkill_timeout=GRACE_S, **more,
     )  # fmt: skip
 
 

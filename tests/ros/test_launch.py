@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 pytest.importorskip("launch_ros", reason="ROS 2's launch is not in this environment")
 
@@ -75,6 +76,15 @@ def test_a_bag_brings_its_player_and_its_topics(bag: Path) -> None:
     assert list(nodes("distill", teacher="t", bag=str(bag), rviz="true")) == ["teacher_node", "bag_player", "rviz2"]
 
 
+def test_online_brings_a_student_its_trainer_and_the_comparison(bag: Path) -> None:
+    found = nodes("distill", teacher="t", bag=str(bag), out="/targets/", online="true")
+    assert list(found) == ["teacher_node", "student_node", "trainer_node", "agreement_node", "bag_player"]
+    (given,) = [p for p in found["trainer_node"]._Node__parameters if isinstance(p, dict)]
+    values = {str(key[0].text): evaluated(value) for key, value in given.items()}
+    assert (values["store"], values["out"]) == ("/targets", "/targets_rounds")
+    assert values["model"].endswith("keypoint_sim")
+
+
 def test_a_bag_is_detected_in_with_the_demo_s_model_if_none_is_given(bag: Path, tmp_path: Path) -> None:
     def model(**arguments: str) -> object:
         (given,) = [p for p in nodes("detect", **arguments)["student_node"]._Node__parameters if isinstance(p, dict)]
@@ -87,8 +97,9 @@ def test_a_bag_is_detected_in_with_the_demo_s_model_if_none_is_given(bag: Path, 
 
 
 def evaluated(value: Any) -> str:
-    """Return the text of launch's normalised parameter value."""
-    return "".join(part.text for part in value) if isinstance(value, tuple) else str(value)
+    """Return the text of launch's normalised parameter value, which some versions hold as YAML."""
+    text = "".join(part.text for part in value) if isinstance(value, tuple) else str(value)
+    return str(yaml.safe_load(text))
 
 
 @pytest.mark.slow
