@@ -91,14 +91,8 @@ class Bench:
         result = out / "figures.json"
         if not result.is_file():
             bundle = CmkdRun(self.recipe(arm, seed), [], [Path(self.options.val)], out).train(resume=True)
-            detector = Detector.load(bundle.path, score_threshold=0.0, max_detections=100)
-            val = open_labelled(Path(self.options.val))
-            average = AveragePrecision(detector.classes)
-            for index in track(range(len(val)), f"evaluating {arm.name}"):
-                frame = val[index]
-                boxes = detector.detect(frame.image, frame.rig.camera, frame.rig.T_camera_lidar)
-                average.add([boxes], [Reference.of(val.labels(index), frame.rig)])
-            write_atomically(result, json.dumps(average.figures(), indent=1).encode())
+            figures = student_figures(bundle.path, Path(self.options.val), arm.name)
+            write_atomically(result, json.dumps(figures, indent=1).encode())
         return dict(json.loads(result.read_text()))
 
     def teacher(self) -> dict[str, float]:
@@ -115,6 +109,18 @@ class Bench:
             result.parent.mkdir(parents=True, exist_ok=True)
             write_atomically(result, json.dumps(average.figures(), indent=1).encode())
         return dict(json.loads(result.read_text()))
+
+
+def student_figures(bundle: Path, val: Path, name: str) -> dict[str, float]:
+    """Return the average precisions of a student on a labelled set."""
+    detector = Detector.load(bundle, score_threshold=0.0, max_detections=100)
+    source = open_labelled(val)
+    average = AveragePrecision(detector.classes)
+    for index in track(range(len(source)), f"evaluating {name}"):
+        frame = source[index]
+        boxes = detector.detect(frame.image, frame.rig.camera, frame.rig.T_camera_lidar)
+        average.add([boxes], [Reference.of(source.labels(index), frame.rig)])
+    return average.figures()
 
 
 def table(rows: dict[str, Sequence[dict[str, float]]]) -> str:

@@ -70,7 +70,8 @@ class PrivilegedRun:
             shared["weights"] = None
         recipe = KeypointLearning.model_validate(shared | {"schedule": config.schedule})
         stage = _TeacherStage(recipe, self.data, self.val, self.out / "teacher", self.licence, method=self.recipe)
-        return _finished(stage, resume, quiet)
+        # Read again: what is stored is rounded, and a resumed run must have the same teacher.
+        return load_bundle(_finished(stage, resume, quiet).path)
 
     def _shared(self) -> dict[str, object]:
         """Return the settings that all stages share."""

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+from torch import Tensor
 
 from mono3d_kd_core.deploy.bundle import load_bundle
 from mono3d_kd_core.deploy.detector import Detector
@@ -15,7 +17,8 @@ from mono3d_kd_core.io.kitti import KittiObjectSource, KittiWriter
 from mono3d_kd_core.resources import config_dir
 from mono3d_kd_core.students.keypoint import KeypointConfig, KeypointStudent
 from mono3d_kd_core.training.choice import planned_run
-from mono3d_kd_core.training.privileged import PrivilegedRun
+from mono3d_kd_core.training.lessons import LessonBatch
+from mono3d_kd_core.training.privileged import PrivilegedModule, PrivilegedRun
 from mono3d_kd_core.training.privileged_recipe import RECIPES
 from mono3d_kd_core.training.recipe import Recipe
 from tests.training.conftest import write_world
@@ -87,6 +90,30 @@ def test_one_command_trains_teacher_baseline_and_student(
         ModelError, match="holds a keypoint_on_depth, but this method's teacher is a keypoint_with_depth"
     ):
         stranger.train(quiet=True)
+
+
+@pytest.mark.slow
+def test_a_student_stopped_in_the_middle_goes_on_as_if_it_never_was(
+    recipe: Recipe, train: Path, val: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    two = {"epochs": 2, "batch_size": 4, "learning_rate": 5e-3}
+    whole = run("monostl", recipe, train, val, tmp_path / "whole", schedule=two).train(quiet=True)
+    given = {"bundle": tmp_path / "whole" / "teacher" / "bundle"}
+    stopped = run("monostl", recipe, train, val, tmp_path / "stopped", schedule=two, teacher=given)
+    step = PrivilegedModule.training_step
+
+    def interrupted(self: PrivilegedModule, batch: LessonBatch, index: int) -> Tensor:
+        if self.current_epoch == 1 and index == 1:
+            raise KeyboardInterrupt
+        return step(self, batch, index)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(PrivilegedModule, "training_step", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            stopped.train(quiet=True)
+    resumed = stopped.train(resume=True, quiet=True)
+    for name, tensor in whole.tensors.items():
+        torch.testing.assert_close(resumed.tensors[name], tensor, rtol=0, atol=0)
 
 
 def test_add_needs_no_lidar_when_boxes_give_the_depth(recipe: Recipe, tmp_path: Path) -> None:
