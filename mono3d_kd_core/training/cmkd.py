@@ -22,6 +22,7 @@ from mono3d_kd_core.deploy.loading import load_teacher
 from mono3d_kd_core.deploy.validation import validated
 from mono3d_kd_core.distillation.cmkd import Cmkd, CmkdWeights
 from mono3d_kd_core.errors import ModelError
+from mono3d_kd_core.resources import resource
 from mono3d_kd_core.students.backbones import load_backbone_weights
 from mono3d_kd_core.students.bev.config import BevConfig
 from mono3d_kd_core.students.bev.student import BevStudent
@@ -143,7 +144,7 @@ class CmkdRun:
         config = self.recipe.teacher
         if config is None:
             return None
-        path = config.bundle if config.bundle is not None else self._trained_teacher(config, resume, quiet)
+        path = _packaged(config.bundle) if config.bundle is not None else self._trained_teacher(config, resume, quiet)
         teacher = load_teacher(path)
         if not isinstance(teacher, AnchorTeacher):
             raise ModelError(
@@ -191,7 +192,7 @@ class CmkdRun:
         seed = self.recipe.stages[0].schedule.seed
         pl.seed_everything(seed, verbose=False)
         student = BevStudent(config)
-        weights = self.recipe.weights
+        weights = None if self.recipe.weights is None else _packaged(self.recipe.weights)
         if weights is not None and weights.is_file():
             load_backbone_weights(student.image_network.get_submodule("backbone"), weights)
         start = student.state_dict()
@@ -201,6 +202,11 @@ class CmkdRun:
         if weights is not None and weights.is_dir():
             start |= _pretrained(load_bundle(weights), start)
         return start
+
+
+def _packaged(path: Path) -> Path:
+    """Return a path as the user gave it, or what comes with the package under that name, such as config/models/..."""
+    return path if path.exists() or path.is_absolute() else resource(str(path))
 
 
 def _inherited(teacher: AnchorTeacher) -> dict[str, Any]:
