@@ -60,7 +60,7 @@ class DistillationModule(TrainingModule):
 
     def answer(self, lesson: Lesson) -> TeacherOutput | None:
         """Return what the teacher says of a frame, from the store or by looking; None for a frame without points."""
-        stored = lesson.stored()
+        stored = lesson.stored(self.distiller.want)
         if stored is not None or self.teacher is None:
             return stored
         if lesson.points is None:

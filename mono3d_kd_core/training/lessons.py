@@ -19,7 +19,7 @@ from mono3d_kd_core.io.kitti import KittiLabels
 from mono3d_kd_core.io.open import open_source
 from mono3d_kd_core.students.letterbox import Letterbox
 from mono3d_kd_core.targets.store import TargetStore
-from mono3d_kd_core.teachers.base import TeacherOutput
+from mono3d_kd_core.teachers.base import TeacherOutput, Want
 from mono3d_kd_core.training.data import Batch, collate
 from mono3d_kd_core.training.examples import Example, Labelled, annotate, open_labelled, trusting
 from mono3d_kd_core.training.leaks import Guard
@@ -73,11 +73,18 @@ class Lesson(Example):
         boxes = self.annotation.boxes
         return boxes.transformed(inverse(self.pose) @ T_CAMERA_BODY, "lidar") if self.labelled else None
 
-    def stored(self) -> TeacherOutput | None:
-        """Return the teacher's stored answer as the picture shows it. Raises DataError for a map that is to be mirrored."""
-        if self.said is None or not self.mirrored:
-            return self.said
-        if self.said.bev is not None or self.said.responses is not None:
+    def stored(self, want: Want) -> TeacherOutput | None:
+        """Return what is wanted of the teacher's stored answer, as the picture shows it.
+
+        Raises DataError for a map that would have to be mirrored.
+        """
+        if self.said is None:
+            return None
+        bev = self.said.bev if Want.BEV_FEATURES in want else None
+        responses = self.said.responses if Want.RESPONSES in want else None
+        if not self.mirrored:
+            return TeacherOutput(self.said.boxes, bev, responses)
+        if bev is not None or responses is not None:
             raise DataError(
                 f"frame {self.id}: a stored map cannot be mirrored; set augment.flip to 0, or let the teacher look itself"
             )
