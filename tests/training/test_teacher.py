@@ -15,6 +15,7 @@ from mono3d_kd_core.geometry.camera import CameraModel
 from mono3d_kd_core.geometry.rigid import T_CAMERA_BODY
 from mono3d_kd_core.io.kitti import KittiObjectSource, KittiWriter
 from mono3d_kd_core.io.kitti_labels import KittiLabels
+from mono3d_kd_core.resources import config_dir
 from mono3d_kd_core.teachers.pointpillars import PointPillarsConfig
 from mono3d_kd_core.training.choice import planned_run
 from mono3d_kd_core.training.clouds import CloudExample, Clouds
@@ -87,6 +88,16 @@ def test_a_run_ends_with_a_teacher_that_finds_cars(tmp_path: Path) -> None:
     assert bundle.card.metrics["recall_40m_Car"] > 0.8
     found = load_teacher(bundle.path).observe(KittiObjectSource(streets)[0]).boxes
     assert "Car" in found.label
+
+
+@pytest.mark.parametrize("name", [file.stem for file in sorted((config_dir() / "recipes").glob("*.yaml"))])
+def test_packaged_recipes_of_teachers_build_their_networks(name: str, tmp_path: Path) -> None:
+    run = planned_run(name, None, [tmp_path], [], tmp_path / "run")
+    if not isinstance(run, TeacherRun):
+        pytest.skip("trains a student")
+    network = run.recipe.network()
+    assert network.architecture == run.recipe.architecture
+    assert set(run.recipe.sampling) <= set(network.classes)
 
 
 def test_the_recipe_decides_what_is_trained(tmp_path: Path) -> None:
