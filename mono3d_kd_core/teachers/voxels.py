@@ -68,7 +68,7 @@ def voxelise(points: NDArray[np.float32], grid: VoxelGrid, max_points: int, max_
     voxels = np.zeros((max_voxels, max_points, points.shape[1]), np.float32)
     keys = np.empty(max_voxels, np.int64)
     counts = np.zeros(max_voxels, np.int32)
-    n = _fill(points, cells, voxels, keys, counts, _table_size(len(points)))
+    n = _fill(points, cells, voxels, keys, counts, _table_size(max_voxels))
     return Voxels(voxels[:n], _unravel(keys[:n], grid), counts[:n])
 
 

@@ -52,21 +52,27 @@ class FoundShare:
 
 def found_share(
     found: Sequence[Boxes3D], truth: Sequence[Boxes3D], label: str,
-    radius: float = 2.0, nearer: float = 40.0, score: float = 0.3,
+    radius: float = 2.0, nearer: float = 40.0, score: float = 0.3, beyond: float = 0.0,
 ) -> FoundShare:  # fmt: skip
-    """Compare detections of one class with objects nearer than `nearer` metres, frame by frame, at a score threshold."""
+    """Compare detections of a class with objects from `beyond` to `nearer` metres, frame by frame, at a score threshold."""
     hits = objects = right = alarms = 0
     for seen, real in zip(found, truth):
         seen = seen[(seen.label == label) & (seen.score >= score)]
         real = real[real.label == label]
         matched = match(seen, real, radius)
-        near = np.hypot(real.centre[:, 0], real.centre[:, 1]) < nearer
+        near = _within(real, beyond, nearer)
         objects += int(near.sum())
         hits += int(near[matched[matched >= 0]].sum())
-        seen_near = np.hypot(seen.centre[:, 0], seen.centre[:, 1]) < nearer
+        seen_near = _within(seen, beyond, nearer)
         right += int((matched[seen_near] >= 0).sum())
         alarms += int(seen_near.sum())
     return FoundShare(hits / max(objects, 1), right / max(alarms, 1), objects)
+
+
+def _within(boxes: Boxes3D, beyond: float, nearer: float) -> NDArray[np.bool_]:
+    distance = np.hypot(boxes.centre[:, 0], boxes.centre[:, 1])
+    within: NDArray[np.bool_] = (distance >= beyond) & (distance < nearer)
+    return within
 
 
 def fit_calibration(raw: Matrix, right: NDArray[np.bool_]) -> ScoreCalibration:

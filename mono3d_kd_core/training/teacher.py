@@ -30,6 +30,9 @@ from mono3d_kd_core.training.object_bank import ObjectBank
 from mono3d_kd_core.training.recipe import ScheduleConfig
 from mono3d_kd_core.training.teacher_recipe import TeacherRecipe
 
+DISTANCES = ((0, 20), (20, 40), (40, 60), (60, 100))
+"""Rings, in metres, by which recall is logged."""
+
 
 class TeacherModule(pl.LightningModule):
     """Trains a LiDAR teacher with Adam on a one-cycle schedule (Smith 2018), as SECOND and PointPillars are."""
@@ -67,8 +70,12 @@ class TeacherModule(pl.LightningModule):
         self.average_precision.add(found, [example.reference for example in batch])
 
     def on_validation_epoch_end(self) -> None:
-        """Log, for each class, how many objects nearer than 40 m were found within 2 m, and KITTI's average precision."""
+        """Log, for each class, how many objects were found within 2 m, by distance, and KITTI's average precision."""
         for name in self.teacher.classes:
+            for beyond, nearer in DISTANCES:
+                ring = found_share(self.found, self.truth, name, nearer=nearer, beyond=beyond)
+                if ring.objects:
+                    self.log(f"val_distance/recall_{name}_{beyond}-{nearer}m", ring.recall)
             share = found_share(self.found, self.truth, name)
             if share.objects:
                 self.log(f"val/recall_{name}", share.recall, prog_bar=True)

@@ -10,6 +10,7 @@ from torch.nn import functional as F
 
 from mono3d_kd_core.errors import DataError, ModelError
 from mono3d_kd_core.frames import SensorFrame
+from mono3d_kd_core.geometry.boxes import Boxes3D
 from mono3d_kd_core.teachers.base import Want
 from mono3d_kd_core.teachers.second import Second, SecondConfig
 from mono3d_kd_core.teachers.sparse_backbone import SparseBackbone, height_to_channels, occupied
@@ -149,6 +150,25 @@ def test_a_crop_sees_the_same_features_away_from_its_border() -> None:
         whole, part = (n.bev([n.voxels(car_cloud())]) for n in (network, crop))
     # The 3D backbone sees less than 5 m to each side.
     torch.testing.assert_close(part[..., 4:], whole[..., 6:], rtol=1e-4, atol=1e-5)
+
+
+def test_learns_one_cloud() -> None:
+    torch.manual_seed(0)
+    network = Second(SMALL.model_copy(update={"residual": True, "classification": "quality_focal"})).train()
+    for layer in network.modules():
+        if isinstance(layer, nn.BatchNorm1d | nn.BatchNorm2d):
+            layer.momentum = 0.3  # statistics that settle within the few steps of this test
+    car = Boxes3D(np.array([[10.0, 1, -1]]), np.array([[3.9, 1.6, 1.5]]), np.zeros(1), np.array(["Car"]))
+    voxels = network.voxels(car_cloud())
+    optimizer = torch.optim.Adam(network.parameters(), 1e-2)
+    for _ in range(60):
+        loss = torch.stack(list(network.losses(network([voxels])[0], [car]).values())).sum()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    found = network.eval().observe(frame(car_cloud())).boxes
+    assert found.label[0] == "Car"
+    np.testing.assert_allclose(found.centre[0], [10, 1, -1], atol=0.4)
 
 
 def test_a_crop_that_does_not_hold_whole_cells_is_refused() -> None:
