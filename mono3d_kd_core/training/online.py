@@ -41,8 +41,8 @@ class Plan(BaseModel):
     recent: int = Field(default=100, gt=0)
     replayed: int = Field(default=100, ge=0)
     """Frames drawn from the store's older ones, and as many from each folder of `replay`."""
-    epochs: int = Field(default=4, gt=0)
-    learning_rate: float = Field(default=5e-4, gt=0)
+    epochs: int = Field(default=12, gt=0)
+    learning_rate: float = Field(default=3e-4, gt=0)
     batch_size: int = Field(default=4, gt=0)
     margin: float = Field(default=0.02, ge=0)
     """By how much F1 must rise."""

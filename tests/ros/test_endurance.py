@@ -13,7 +13,7 @@ pytest.importorskip("rclpy", reason="ROS 2 is not in this environment")
 
 from lifecycle_msgs.msg import Transition
 from lifecycle_msgs.srv import ChangeState
-from rclpy.qos import QoSProfile
+from rclpy.qos import HistoryPolicy, QoSProfile
 from sensor_msgs.msg import CameraInfo, Image
 from vision_msgs.msg import Detection3DArray
 
@@ -34,7 +34,9 @@ def node(peer: Peer, tmp_path: Path) -> Iterator[int]:
 
     Its images come reliably: what a busy machine loses between processes is no matter of the node's.
     """
-    reliable = {"qos_overrides./image.subscription.reliability": "reliable", "qos_overrides./image.subscription.depth": 50}
+    reliable = {
+        "qos_overrides./image.subscription.reliability": "reliable", "qos_overrides./image.subscription.history": "keep_all",
+    }  # fmt: skip
     with node_process("tests.ros.puppet_student", reliable, {}, tmp_path / "log.txt") as process:
         yield process.pid
 
@@ -55,8 +57,9 @@ def test_a_camera_faster_than_the_network_is_accounted_for_frame_by_frame(peer: 
     every = QoSProfile(depth=FRAMES)
     arrays = peer.listen(Detection3DArray, "/student_node/detections", every)
     diagnostics = Diagnostics(peer, "/student_node")
-    images = peer.publisher(Image, "/image", QoSProfile(depth=50))
+    images = peer.publisher(Image, "/image", QoSProfile(depth=0, history=HistoryPolicy.KEEP_ALL))
     peer.publisher(CameraInfo, "/camera_info").publish(camera_info(camera=CAMERA))
+    diagnostics.next(lambda s: "1242x375" in Diagnostics.values(s)["calibration"])
     pixels = np.zeros((CAMERA.height, CAMERA.width, 3), np.uint8)
     pixels[0, 0] = 3, SLOWER_MS // 10, 0
 
@@ -75,7 +78,8 @@ def test_a_camera_faster_than_the_network_is_accounted_for_frame_by_frame(peer: 
     assert published < FRAMES
     wait_for(lambda: len(arrays) == published, what="all arrays")
     assert stamps(arrays) == sorted(set(stamps(arrays)))
-    assert sizes[-1] - sizes[3] < 20 * MEGABYTE
+    # Where the machine is busy some images wait in the middleware; a node that kept them all would hold hundreds.
+    assert sizes[-1] - sizes[3] < 100 * pixels.nbytes
 
 
 def settled(values: dict[str, str]) -> bool:
