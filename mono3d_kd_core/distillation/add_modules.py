@@ -78,7 +78,8 @@ class TargetAttention(nn.Module):
         for image in sorted(set(objects.image.tolist())):
             mine = objects.image == image
             one = slice(image, image + 1)
-            found[mine] = self.attention(query[mine][None], keys[one], values[one], need_weights=False)[0][0]
+            # In mixed precision the answer is of lower precision than the query.
+            found[mine] = self.attention(query[mine][None], keys[one], values[one], need_weights=False)[0][0].to(found)
         return torch.as_tensor(self.project(found))
 
     @staticmethod

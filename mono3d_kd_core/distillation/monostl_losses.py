@@ -67,7 +67,10 @@ def relation_loss(student: Tensor, teacher: Tensor, teacher_log_std: Tensor, nor
         mine, theirs = functional.normalize(mine, dim=1), functional.normalize(theirs, dim=1)
     variance = (2 * teacher_log_std.clamp(*LOG_STD_RANGE)).exp()
     total = variance[:, None] + variance[None]
-    loss = 0.5 * ((mine @ mine.T - theirs @ theirs.T).abs() / total).mean()
+    # Products of plain features overflow in half precision.
+    with torch.autocast(student.device.type, enabled=False):
+        difference = (mine @ mine.T - theirs @ theirs.T).abs()
+    loss = 0.5 * (difference / total).mean()
     return loss if normalise else loss / count**2
 
 

@@ -93,6 +93,16 @@ def test_without_attention_nothing_is_trained_beside_the_student(
     assert terms(flat, student, [lesson(0)])["transfer_features"] > 0
 
 
+def test_mixed_precision_changes_little(student: KeypointStudent, teacher: DepthAidedKeypoint) -> None:
+    distiller = Add(student.eval(), teacher, AddWeights()).eval()
+    torch.nn.init.normal_(distiller.target_attention.project.weight, std=0.1)
+    full = terms(distiller, student, [lesson(0)])
+    with torch.autocast("cpu", torch.bfloat16):
+        mixed = terms(distiller, student, [lesson(0)])
+    for name, value in full.items():
+        torch.testing.assert_close(mixed[name].float(), value, rtol=0.1, atol=0.02)
+
+
 def test_boxes_alone_can_teach(student: KeypointStudent, teacher: DepthAidedKeypoint) -> None:
     without_lidar = [lesson(0, depth=False)]
     assert "transfer_features" not in terms(Add(student, teacher, AddWeights()), student, without_lidar)

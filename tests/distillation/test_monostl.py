@@ -90,6 +90,18 @@ def test_the_uncertainty_head_is_not_moved_by_the_features_weight(
     assert "head" not in learning(student)
 
 
+@pytest.mark.parametrize("method", [MonoStlWeights(), MonoStlWeights(normalise_relations=False), MONODISTILL])
+def test_mixed_precision_changes_little(
+    student: KeypointStudent, teacher: DepthKeypoint, method: MonoStlWeights
+) -> None:
+    distiller = MonoStl(student.eval(), teacher, method).eval()
+    full = terms(distiller, student, [lesson(0)])
+    with torch.autocast("cpu", torch.bfloat16):
+        mixed = terms(distiller, student, [lesson(0)])
+    for name, value in full.items():
+        torch.testing.assert_close(mixed[name].float(), value, rtol=0.1, atol=0.02)
+
+
 def test_neither_network_is_part_of_the_distiller(student: KeypointStudent, teacher: DepthKeypoint) -> None:
     names = {name.split(".")[0] for name in MonoStl(student, teacher, MonoStlWeights()).state_dict()}
     assert names == {"fusion", "adapters"}
