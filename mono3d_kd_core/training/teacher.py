@@ -15,7 +15,7 @@ from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from rich.progress import track as rich_track
 from torch import Tensor
 
-from mono3d_kd_core.deploy.bundle import Bundle, Card, save_bundle
+from mono3d_kd_core.deploy.bundle import Bundle, Card, load_bundle, save_bundle
 from mono3d_kd_core.deploy.trained_lidar import TrainedLidar
 from mono3d_kd_core.errors import ModelError
 from mono3d_kd_core.geometry.boxes import Boxes3D
@@ -116,6 +116,8 @@ class TeacherRun:
         self.out.mkdir(parents=True, exist_ok=True)
         (self.out / "recipe.yaml").write_text(yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False))
         teacher = recipe.network()
+        if recipe.weights:
+            start_from(teacher, recipe.weights)
         module = TeacherModule(teacher, recipe.schedule)
         train, val = (self._clouds(paths, teacher.classes) for paths in (self.data, self.val))
         if train is None:
@@ -153,3 +155,11 @@ class TeacherRun:
             },
         )  # fmt: skip
         return save_bundle(self.out / "bundle", card, teacher.state_dict(), half=True)
+
+
+def start_from(teacher: LidarTeacher[Any], path: Path) -> None:
+    """Start from the bundle of a teacher of the same shape. Raises ModelError when it does not fit."""
+    try:
+        teacher.load_state_dict(load_bundle(path).tensors)
+    except RuntimeError as error:
+        raise ModelError(f"{path}: the bundle's teacher has another shape than the recipe's: {error}") from error

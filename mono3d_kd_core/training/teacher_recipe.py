@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import Field
@@ -19,6 +20,8 @@ class TeacherRecipe(Section):
 
     architecture: str
     teacher: LidarConfig
+    weights: Path | None = None
+    """The bundle of a like teacher to start from, such as an imported one."""
     sampling: dict[str, Annotated[int, Field(ge=0)]] = Field(default_factory=dict)
     """By class, how many objects a training cloud is filled up to with those of other frames (ground-truth sampling)."""
     augment: WorldAugmentConfig = WorldAugmentConfig()

@@ -6,7 +6,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
+from mono3d_kd_core.deploy.bundle import Card, save_bundle
 from mono3d_kd_core.deploy.loading import load_teacher
 from mono3d_kd_core.errors import ModelError
 from mono3d_kd_core.frames import Rig, SensorFrame
@@ -21,7 +23,7 @@ from mono3d_kd_core.training.choice import planned_run
 from mono3d_kd_core.training.clouds import CloudExample, Clouds
 from mono3d_kd_core.training.recipe import ScheduleConfig
 from mono3d_kd_core.training.reference import Reference
-from mono3d_kd_core.training.teacher import TeacherRun
+from mono3d_kd_core.training.teacher import TeacherRun, start_from
 from mono3d_kd_core.training.teacher_recipe import PointPillarsRecipe
 from mono3d_kd_core.training.world_augment import WorldAugmentConfig, change_world
 
@@ -98,6 +100,19 @@ def test_packaged_recipes_of_teachers_build_their_networks(name: str, tmp_path: 
     network = run.recipe.network()
     assert network.architecture == run.recipe.architecture
     assert set(run.recipe.sampling) <= set(network.classes)
+
+
+def test_a_run_can_start_from_a_like_teachers_bundle_and_from_no_other(tmp_path: Path) -> None:
+    run = planned_run("pointpillars_small", None, [tmp_path], [], tmp_path / "run")
+    assert isinstance(run, TeacherRun)
+    trained, fresh = run.recipe.network(), run.recipe.network()
+    card = Card(kind="teacher", architecture="pointpillars", classes=list(trained.classes))
+    start_from(fresh, save_bundle(tmp_path / "bundle", card, trained.state_dict()).path)
+    assert all(torch.equal(a, b) for a, b in zip(trained.state_dict().values(), fresh.state_dict().values(), strict=True))
+    other = planned_run("second_small", None, [tmp_path], [], tmp_path / "run")
+    assert isinstance(other, TeacherRun)
+    with pytest.raises(ModelError, match="another shape"):
+        start_from(other.recipe.network(), tmp_path / "bundle")
 
 
 def test_the_recipe_decides_what_is_trained(tmp_path: Path) -> None:
