@@ -20,7 +20,7 @@ class OneCar:
     def check_camera(self, camera: CameraModel) -> list[str]:
         return ["the focal length is odd"]
 
-    def detect(self, image: np.ndarray, camera: CameraModel) -> Boxes3D:
+    def detect(self, image: np.ndarray, camera: CameraModel, pose: np.ndarray | None = None) -> Boxes3D:
         centre = np.array([[12.0, 1.0, -0.8], [-5.0, 0, 0]])
         size = np.tile([4.0, 1.6, 1.5], (2, 1))
         return Boxes3D(centre, size, np.array([0.3, 0]), np.array(["Car", "Car"]), [0.75, 0.5], [1.5, 9.0], frame="camera")
