@@ -84,7 +84,7 @@ def test_a_run_ends_with_a_teacher_that_finds_cars(tmp_path: Path) -> None:
         filters=(16, 32), up_strides=(1, 2), up_filters=(16, 16), max_points=8,
     )  # fmt: skip
     # Long enough for the slow running statistics (momentum 0.01) to settle.
-    schedule = ScheduleConfig(epochs=60, batch_size=4, learning_rate=3e-3, weight_decay=0.01, validate_every=60)
+    schedule = ScheduleConfig(epochs=120, batch_size=4, learning_rate=3e-3, weight_decay=0.01, validate_every=120)
     recipe = PointPillarsRecipe(teacher=network, schedule=schedule, augment=WorldAugmentConfig(rotation=0.1))
     bundle = TeacherRun(recipe, [streets], [streets], tmp_path / "run").train(quiet=True)
     assert bundle.card.metrics["recall_40m_Car"] > 0.8

@@ -125,4 +125,4 @@ def test_another_file_is_refused(file: Path, content: bytes) -> None:
 
 def test_an_unknown_kind_names_the_known(tmp_path: Path) -> None:
     run = CliRunner().invoke(app, ["import-weights", "x", "--as", "pointgnn", "--out", str(tmp_path)])
-    assert "unknown; known are point_gnn" in str(run.exception)
+    assert "unknown; known are cmkd, openpcdet, point_gnn" in str(run.exception)
