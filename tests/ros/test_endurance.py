@@ -58,8 +58,13 @@ def test_a_camera_faster_than_the_network_is_accounted_for_frame_by_frame(peer: 
     arrays = peer.listen(Detection3DArray, "/student_node/detections", every)
     diagnostics = Diagnostics(peer, "/student_node")
     images = peer.publisher(Image, "/image", QoSProfile(depth=0, history=HistoryPolicy.KEEP_ALL))
-    peer.publisher(CameraInfo, "/camera_info").publish(camera_info(camera=CAMERA))
-    diagnostics.next(lambda s: "1242x375" in Diagnostics.values(s)["calibration"])
+    infos = peer.publisher(CameraInfo, "/camera_info")
+
+    def knows_the_camera() -> bool:
+        infos.publish(camera_info(camera=CAMERA))  # the first may come before the subscriber is connected
+        return any("1242x375" in Diagnostics.values(status)["calibration"] for status in diagnostics.all())
+
+    wait_for(knows_the_camera, what="the camera's calibration in the diagnostics")
     pixels = np.zeros((CAMERA.height, CAMERA.width, 3), np.uint8)
     pixels[0, 0] = 3, SLOWER_MS // 10, 0
 
