@@ -37,7 +37,7 @@ def open_source(path: Path, rig: RigFile | Path | None = None) -> FrameSource:
     if is_kitti_object(path):
         return KittiObjectSource(path)
     if path.is_file():
-        raise DataError(f"{path}: a {path.suffix or 'nameless'} file is no drive; {KINDS}")
+        raise DataError(f"{path}: this file is no drive; {KINDS}")
     drives = [str(child) for child in sorted(path.iterdir()) if child.is_dir() and (is_kitti_raw(child) or is_bag(child))]
     if len(drives) == 1:
         return open_source(Path(drives[0]))

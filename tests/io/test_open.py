@@ -39,7 +39,7 @@ def test_what_is_no_drive_is_described(tmp_path: Path) -> None:
     for path, message in {
         "nowhere": "nowhere: there is no such file",
         "photos": r"photos: there is no drive in it, but cat.jpg; known are\n  a bag: .*\n  a KITTI raw drive",
-        "photos/cat.jpg": r"cat.jpg: a \.jpg file is no drive; known are",
+        "photos/cat.jpg": r"cat.jpg: this file is no drive; known are",
     }.items():
         with pytest.raises(DataError, match=message):
             open_source(tmp_path / path)
