@@ -73,7 +73,7 @@ def _arrays(path: Path) -> dict[str, NDArray[np.generic]]:
     except FileNotFoundError:
         raise ModelError(f"{path}: no such file") from None
     except (OSError, ValueError, EOFError, zipfile.BadZipFile, TypeError) as error:
-        raise ModelError(f"{path}: no .npz of plain arrays (pickled objects are never read), or a damaged one") from error
+        raise ModelError(f"{path}: is not an .npz of plain arrays (pickles are never read), or is damaged") from error
 
 
 def _original_names(num_steps: int) -> dict[str, str]:

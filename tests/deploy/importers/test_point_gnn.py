@@ -112,7 +112,7 @@ def test_what_does_not_fit_is_refused_by_name(file: Path, change: dict[str, np.n
 
 def test_code_in_the_file_is_not_run(file: Path) -> None:
     np.savez(file, anything=np.array([{"an": "object"}], dtype=object))
-    with pytest.raises(ModelError, match=r"no \.npz of plain arrays"):
+    with pytest.raises(ModelError, match=r"is not an \.npz of plain arrays"):
         read(file)
 
 
