@@ -16,7 +16,7 @@ from mono3d_kd_core.geometry.boxes import Boxes3D
 from mono3d_kd_core.geometry.camera import CameraModel
 from mono3d_kd_core.geometry.rigid import Matrix
 from mono3d_kd_core.students.base import Student
-from mono3d_kd_core.students.keypoint import KeypointStudent
+from mono3d_kd_core.students.peaks import PeakStudent
 
 
 class Backend(Protocol):
@@ -50,7 +50,7 @@ class TorchBackend:
 class OnnxBackend:
     """Runs `model.onnx` of a bundle in ONNX Runtime on the CPU; only the placing of peaks into space is ours."""
 
-    def __init__(self, file: Path, student: KeypointStudent, bundle_hash: str, threads: int | None) -> None:
+    def __init__(self, file: Path, student: PeakStudent, bundle_hash: str, threads: int | None) -> None:
         try:
             import onnxruntime
         except ImportError as error:

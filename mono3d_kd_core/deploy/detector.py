@@ -18,8 +18,8 @@ from mono3d_kd_core.geometry.boxes import Boxes3D
 from mono3d_kd_core.geometry.camera import CameraModel
 from mono3d_kd_core.geometry.overlap import nms_bev
 from mono3d_kd_core.geometry.rigid import Matrix
-from mono3d_kd_core.students.keypoint import KeypointStudent
 from mono3d_kd_core.students.letterbox import Letterbox
+from mono3d_kd_core.students.peaks import PeakStudent
 
 BackendName = Literal["torch", "onnx"]
 OVERLAP = 0.2
@@ -57,8 +57,8 @@ class Detector:
         if backend == "torch":
             runner = TorchBackend(student, device)
         elif backend == "onnx":
-            if not isinstance(student, KeypointStudent):
-                raise ModelError(f"{bundle}: the onnx backend knows the keypoint student only")
+            if not isinstance(student, PeakStudent):
+                raise ModelError(f"{bundle}: the onnx backend knows the keypoint and the query student only")
             runner = OnnxBackend(model.path / "model.onnx", student, model.hash, threads)
         else:
             raise ModelError(f"unknown backend {backend}; known are torch, onnx")

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from mono3d_kd_core.deploy.bundle import load_bundle
 from mono3d_kd_core.deploy.loading import build_student
 from mono3d_kd_core.errors import ModelError
-from mono3d_kd_core.students.keypoint import KeypointStudent, PeakTensors
+from mono3d_kd_core.students.peaks import PeakStudent, PeakTensors
 
 ONNX = "model.onnx"
 OPSET = 18
@@ -25,9 +25,9 @@ BUNDLE_HASH = "mono3d_kd_bundle"
 
 
 class PeakNetwork(nn.Module):
-    """A keypoint student from images (B,3,H,W) uint8 to `PeakTensors`, without cameras."""
+    """A student from images (B,3,H,W) uint8 to `PeakTensors`, without cameras."""
 
-    def __init__(self, student: KeypointStudent) -> None:
+    def __init__(self, student: PeakStudent) -> None:
         super().__init__()
         self.student = student
 
@@ -39,8 +39,8 @@ def export_onnx(path: str | Path) -> Path:
     """Write `model.onnx` into the bundle at `path`, beside its weights, and return the file. Raises ModelError."""
     bundle = load_bundle(path)
     student = build_student(bundle)
-    if not isinstance(student, KeypointStudent):
-        raise ModelError(f"{path}: ONNX export knows the keypoint student, this is a {bundle.card.architecture}")
+    if not isinstance(student, PeakStudent):
+        raise ModelError(f"{path}: ONNX export knows keypoint and query students, this is a {bundle.card.architecture}")
     images = torch.zeros(1, 3, *student.input_size, dtype=torch.uint8)
     # The exporter talks to stdout, warns of its own future and misses torchvision; none of it helps a user.
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)

@@ -20,6 +20,7 @@ from mono3d_kd_core.distillation.privileged import DepthAidedKeypoint, DepthKeyp
 from mono3d_kd_core.distillation.privileged_distiller import PrivilegedDistiller
 from mono3d_kd_core.errors import DataError, ModelError
 from mono3d_kd_core.students.keypoint import KeypointConfig, KeypointStudent
+from mono3d_kd_core.students.peaks import PeakConfig, PeakStudent
 from mono3d_kd_core.training.data import Batch, RecipeData, collate
 from mono3d_kd_core.training.distillation import DistillationModule, known_of
 from mono3d_kd_core.training.examples import Examples, open_labelled
@@ -29,9 +30,6 @@ from mono3d_kd_core.training.module import TrainingModule
 from mono3d_kd_core.training.privileged_recipe import AddRecipe, Method
 from mono3d_kd_core.training.recipe import KeypointLearning
 from mono3d_kd_core.training.run import Run, progress
-
-ALIKE = ("classes", "backbone", "width", "neck", "neck_channels", "input_height", "input_width")
-"""Settings that a student and its privileged teacher must share."""
 
 
 @dataclass(frozen=True)
@@ -119,7 +117,8 @@ class _TeacherStage(_LessonRun):
         join = DepthPictures(_depth_source(self.method))
         return RecipeData(self.recipe, train, val, self.out / "cache", progress(quiet), join, join)
 
-    def _network(self, config: KeypointConfig) -> KeypointStudent:
+    def _network(self, config: PeakConfig) -> PeakStudent:
+        assert isinstance(config, KeypointConfig)
         return _teacher_type(self.method)(config)
 
     def _pictures(self) -> list[Callback]:
@@ -140,7 +139,8 @@ class _StudentStage(_LessonRun):
             val = Examples(sources, train.classes, train.size, self.recipe.data)
         return RecipeData(self.recipe, train, val, self.out / "cache", progress(quiet), collate_lessons)
 
-    def _module(self, student: KeypointStudent) -> TrainingModule:
+    def _module(self, student: PeakStudent) -> TrainingModule:
+        assert isinstance(student, KeypointStudent)
         return PrivilegedModule(student, self._distiller(student), None, self.recipe.schedule)
 
     def _distiller(self, student: KeypointStudent) -> PrivilegedDistiller:
@@ -204,7 +204,7 @@ def _load(bundle: Bundle, kind: type[Network], student: KeypointConfig) -> Netwo
 
 def _check_alike(teacher: KeypointConfig, student: KeypointConfig) -> None:
     """Raise ModelError where the two have different shapes or speak of depth at different focal lengths."""
-    for name in ALIKE:
+    for name in student.alike:
         mine, theirs = getattr(student, name), getattr(teacher, name)
         if mine != theirs:
             raise ModelError(f"student.{name} is {mine}, the depth teacher's {theirs}; they must be the same")

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from mono3d_kd_core.deploy.validation import validated
 from mono3d_kd_core.errors import ModelError
 from mono3d_kd_core.students.keypoint import KeypointConfig
+from mono3d_kd_core.students.peaks import PeakConfig
 
 
 class Section(BaseModel):
@@ -81,12 +82,18 @@ class Learning(Section):
     schedule: ScheduleConfig
 
 
-class KeypointLearning(Learning):
-    """A keypoint network and how it is trained, by whatever method."""
+class PeakLearning(Learning):
+    """A keypoint or query network and how it is trained, by whatever method."""
 
-    student: KeypointConfig = KeypointConfig()
+    student: PeakConfig
     weights: Path | None = None
     """Where to start from: ImageNet weights of the backbone (.pth, .safetensors), or the bundle of a like student."""
+
+
+class KeypointLearning(PeakLearning):
+    """A keypoint network and how it is trained."""
+
+    student: KeypointConfig = KeypointConfig()
 
 
 class Recipe(KeypointLearning):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -21,6 +21,7 @@ from mono3d_kd_core.geometry.camera import CameraModel
 from mono3d_kd_core.students.backbones import load_backbone_weights
 from mono3d_kd_core.students.keypoint import KeypointConfig, KeypointStudent
 from mono3d_kd_core.students.keypoint_targets import network_focal
+from mono3d_kd_core.students.peaks import PeakConfig, PeakStudent
 from mono3d_kd_core.training.cache import Track
 from mono3d_kd_core.training.data import RecipeData
 from mono3d_kd_core.training.examples import Examples, open_labelled
@@ -28,12 +29,13 @@ from mono3d_kd_core.training.fit import checkpoint_of, fit
 from mono3d_kd_core.training.matching import fit_calibration, found_share, match
 from mono3d_kd_core.training.module import TrainingModule
 from mono3d_kd_core.training.pictures import ValidationPictures
-from mono3d_kd_core.training.recipe import KeypointLearning
+from mono3d_kd_core.training.recipe import PeakLearning
 
 RECIPE = "recipe.yaml"
 SHOWN_SCORE = 0.3
 """The score threshold that the card recommends: calibrated, so about one in three of the weakest boxes shown is right."""
 NEGLIGIBLE_SCORE = 0.03
+NETWORKS: Mapping[type[PeakConfig], Callable[[Any], PeakStudent]] = {KeypointConfig: KeypointStudent}
 
 
 @dataclass(frozen=True)
@@ -46,7 +48,7 @@ class Run:
 
     kind: ClassVar[Literal["student", "teacher"]] = "student"
 
-    recipe: KeypointLearning
+    recipe: PeakLearning
     data: Sequence[Path]
     val: Sequence[Path]
     out: Path
@@ -78,7 +80,7 @@ class Run:
         """The recipe as it is written beside the run."""
         return yaml.safe_dump(self.recipe.model_dump(mode="json"), sort_keys=False)
 
-    def _module(self, student: KeypointStudent) -> TrainingModule:
+    def _module(self, student: PeakStudent) -> TrainingModule:
         return TrainingModule(student, self.recipe.schedule)
 
     def _pictures(self) -> list[Callback]:
@@ -95,7 +97,7 @@ class Run:
             raise ModelError("no data to train on")
         return RecipeData(self.recipe, train, val, self.out / "cache", progress(quiet))
 
-    def _student(self, cameras: Sequence[CameraModel]) -> KeypointStudent:
+    def _student(self, cameras: Sequence[CameraModel]) -> PeakStudent:
         focal = float(np.median([network_focal(camera) for camera in cameras]))
         student = self._network(self.recipe.student.model_copy(update={"reference_focal": focal}))
         weights = self.recipe.weights
@@ -107,8 +109,8 @@ class Run:
             load_backbone_weights(student.backbone, weights)
         return student
 
-    def _network(self, config: KeypointConfig) -> KeypointStudent:
-        return KeypointStudent(config)
+    def _network(self, config: PeakConfig) -> PeakStudent:
+        return NETWORKS[type(config)](config)
 
     def _origin(self) -> dict[str, str]:
         """Return what else the bundle comes from."""
@@ -116,7 +118,7 @@ class Run:
 
     def _bundle(self, module: TrainingModule, data: RecipeData) -> Bundle:
         student = module.student
-        assert isinstance(student, KeypointStudent)
+        assert isinstance(student, PeakStudent)
         config = student.config
         metrics: dict[str, float] = {}
         if self.val:
@@ -152,7 +154,7 @@ def progress(quiet: bool) -> Track:
     return track
 
 
-def load_student_weights(student: KeypointStudent, path: Path) -> None:
+def load_student_weights(student: PeakStudent, path: Path) -> None:
     """Start from the bundle of a student of the same shape. Raises ModelError when it does not fit."""
     try:
         student.load_state_dict(load_bundle(path).tensors)

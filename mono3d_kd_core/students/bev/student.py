@@ -25,8 +25,8 @@ from mono3d_kd_core.students.base import Annotation, Student, StudentOutput
 from mono3d_kd_core.students.bev.config import BevConfig
 from mono3d_kd_core.students.bev.image import Adaptation, DeepLabImage, FpnImage
 from mono3d_kd_core.students.bev.lift import Lift
-from mono3d_kd_core.students.keypoint import IMAGENET_MEAN, IMAGENET_STD
 from mono3d_kd_core.students.layers import conv_bn_relu
+from mono3d_kd_core.students.peaks import IMAGENET_MEAN, IMAGENET_STD
 from mono3d_kd_core.teachers.bev_backbone import BevBackbone
 
 
