@@ -11,9 +11,9 @@ from torch import Tensor
 from torch.nn import functional
 
 from mono3d_kd_core.geometry.overlap import iou_3d_aligned
-from mono3d_kd_core.heads.anchor import AnchorResponses
+from mono3d_kd_core.heads.anchor import AnchorResponses, direction_bin
 from mono3d_kd_core.heads.anchor import decode as decode_codes
-from mono3d_kd_core.heads.anchor_loss import Assignment, box_residual, direction_bin, quality_focal
+from mono3d_kd_core.heads.anchor_loss import Assignment, box_residual, quality_focal
 
 FOREGROUND = 0.1
 """Teacher scores above count as objects in the normalisers."""

@@ -47,6 +47,7 @@ from mono3d_kd_core.training.recipe import (
     read_recipe,
 )
 from mono3d_kd_core.training.run import trained_camera
+from mono3d_kd_core.training.stages import finished_bundle
 from mono3d_kd_core.training.teacher import TeacherRun
 from mono3d_kd_core.training.teacher_recipe import RECIPES
 
@@ -135,7 +136,7 @@ class CmkdRun:
         bundle: Bundle | None = None
         for stage in recipe.stages:
             run = _Stage(recipe, stage, self.out / stage.name, self.licence)
-            bundle = run.finished(resume) or run.train(start, teacher, lessons, val, resume, quiet)
+            bundle = finished_bundle(run.out, run.plan, resume) or run.train(start, teacher, lessons, val, resume, quiet)
             start = bundle.tensors
         assert bundle is not None  # a recipe has stages
         return bundle
@@ -246,19 +247,10 @@ class _Stage:
     licence: str
 
     @property
-    def _plan(self) -> str:
+    def plan(self) -> str:
         """What decides this stage, as text."""
         content = self.recipe.model_dump(mode="json", exclude={"stages"})
         return yaml.safe_dump(content | {"stages": [self.stage.model_dump(mode="json")]}, sort_keys=False)
-
-    def finished(self, resume: bool) -> Bundle | None:
-        """Return the bundle of a stage that is done; ModelError where it was done by another recipe."""
-        plan = self.out / "recipe.yaml"
-        if resume and plan.is_file() and plan.read_text() != self._plan:
-            raise ModelError(f"{plan}: the stage was begun with another recipe; give another --out, or the same recipe")
-        if not resume or not (self.out / "bundle" / "card.yaml").is_file():
-            return None
-        return load_bundle(self.out / "bundle")
 
     def train(
         self, start: Mapping[str, Tensor], teacher: AnchorTeacher | None, lessons: Lessons, val: Examples | None,
@@ -270,7 +262,7 @@ class _Stage:
         schedule = self.stage.schedule
         pl.seed_everything(schedule.seed, verbose=False)
         self.out.mkdir(parents=True, exist_ok=True)
-        (self.out / "recipe.yaml").write_text(self._plan)
+        (self.out / "recipe.yaml").write_text(self.plan)
         (self.out / "sources.json").write_text(json.dumps(lessons.account(), indent=1) + "\n")
         learning = Learning(data=self.recipe.data, augment=self.recipe.augment, schedule=schedule)
         cache = self.out / "cache" / os.environ.get("RANK", "0")
@@ -314,7 +306,7 @@ class _Stage:
             licence=self.licence, metrics={name: round(value, 4) for name, value in metrics.items()},
             provenance={
                 "method": f"cmkd, stage {self.stage.name}",
-                "recipe_sha256": hashlib.sha256(self._plan.encode()).hexdigest(),
+                "recipe_sha256": hashlib.sha256(self.plan.encode()).hexdigest(),
                 "teacher": "" if module.teacher is None else module.teacher.fingerprint,
                 "sources": json.dumps(lessons.account()),
                 "frames_without_points": str(module.unseen),

@@ -30,6 +30,7 @@ from mono3d_kd_core.training.module import TrainingModule
 from mono3d_kd_core.training.privileged_recipe import AddRecipe, Method
 from mono3d_kd_core.training.recipe import KeypointLearning
 from mono3d_kd_core.training.run import Run, progress
+from mono3d_kd_core.training.stages import finished_bundle
 
 
 @dataclass(frozen=True)
@@ -78,13 +79,8 @@ class PrivilegedRun:
 
 def _finished(stage: Run, resume: bool, quiet: bool) -> Bundle:
     """Return a stage's bundle: of before, where it is complete, else trained now from its last checkpoint."""
-    written = stage.out / "recipe.yaml"
-    if resume and written.is_file() and written.read_text(encoding="utf-8") != stage.plan:
-        raise ModelError(f"{written}: the stage was begun with another recipe; give another --out, or the same recipe")
-    if resume and (stage.out / "bundle" / "card.yaml").is_file():
-        return load_bundle(stage.out / "bundle")
     begun = (stage.out / "checkpoints" / "last.ckpt").is_file()
-    return stage.train(resume and begun, quiet)
+    return finished_bundle(stage.out, stage.plan, resume) or stage.train(resume and begun, quiet)
 
 
 @dataclass(frozen=True)
