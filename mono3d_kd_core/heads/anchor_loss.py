@@ -28,13 +28,26 @@ class Assignment:
         return self.label >= 0
 
 
-def nearest_bev_iou(boxes: Tensor, others: Tensor) -> Tensor:
-    """IoU (N, M) of the axis-aligned footprints of boxes (N,7) and (M,7), each turned to its nearest axis."""
-    a, b = _footprint(boxes)[:, None], _footprint(others)[None]
-    side = (torch.minimum(a[..., 2:], b[..., 2:]) - torch.maximum(a[..., :2], b[..., :2])).clamp_min(0)
-    intersection = side.prod(-1)
-    area_a, area_b = (a[..., 2:] - a[..., :2]).prod(-1), (b[..., 2:] - b[..., :2]).prod(-1)
+def nearest_bev_iou(anchors: Tensor, boxes: Tensor) -> Tensor:
+    """IoU (M, rows, columns, rotations) of the axis-aligned footprints of one class's anchors and of boxes (M,7).
+
+    anchors (rows, columns, rotations, 7) of `anchor_grid`; each footprint is turned to its nearest axis. Rows of anchors
+    share y and columns share x, so that the overlaps along the axes are computed once a row and once a column.
+    """
+    rows, columns, rotations = anchors.shape[:3]
+    across = _footprint(anchors[:, 0].reshape(-1, 7)).view(rows, 1, rotations, 4)
+    along = _footprint(anchors[0].reshape(-1, 7)).view(1, columns, rotations, 4)
+    b = _footprint(boxes).view(-1, 1, 1, 1, 4)
+    x, y = _shared(along, b, 0), _shared(across, b, 1)
+    intersection = x * y
+    area_a = (along[..., 2] - along[..., 0]) * (across[..., 3] - across[..., 1])
+    area_b = (b[..., 2:] - b[..., :2]).prod(-1)
     return intersection / (area_a + area_b - intersection).clamp_min(1e-6)
+
+
+def _shared(a: Tensor, b: Tensor, axis: int) -> Tensor:
+    near, far = torch.maximum(a[..., axis], b[..., axis]), torch.minimum(a[..., axis + 2], b[..., axis + 2])
+    return (far - near).clamp_min(0)
 
 
 def _footprint(boxes: Tensor) -> Tensor:
@@ -56,24 +69,19 @@ def assign(anchors: Tensor, kinds: tuple[AnchorClass, ...], boxes: Tensor, label
         own = boxes[labels == index]
         if len(own) == 0:
             continue
-        mine = anchors[:, :, index].reshape(-1, 7)
+        mine = anchors[:, :, index]
         iou = nearest_bev_iou(mine, own)
-        best, match = iou.max(1)
-        state = torch.full((len(mine),), -1, dtype=torch.long, device=anchors.device)
+        best, match = iou.max(0)
+        state = torch.full_like(match, -1)
         state[best >= kind.negative_iou] = -2
         state[best >= kind.positive_iou] = index
-        per_object = iou.max(0).values
-        forced = ((iou == per_object) & (per_object > 0)).any(1)
-        state[forced] = index
+        per_object = iou.amax((1, 2, 3), keepdim=True)
+        state[((iou == per_object) & (per_object > 0)).any(0)] = index
         positive = state >= 0
         target = own[match[positive]]
-        cells = (shape[0], shape[1], shape[3])
-        label[:, :, index] = state.view(cells)
-        flat_code, flat_yaw = anchors.new_zeros(len(mine), 7), anchors.new_zeros(len(mine))
-        flat_code[positive] = encode(target, mine[positive])
-        flat_yaw[positive] = target[:, 6]
-        code[:, :, index] = flat_code.view(*cells, 7)
-        yaw[:, :, index] = flat_yaw.view(cells)
+        label[:, :, index] = state
+        code[:, :, index][positive] = encode(target, mine[positive])
+        yaw[:, :, index][positive] = target[:, 6]
     return Assignment(label.reshape(-1), code.reshape(-1, 7), yaw.reshape(-1))
 
 
@@ -98,20 +106,16 @@ def box_residual(codes: Tensor, target: Tensor, beta: float = 1 / 9) -> Tensor:
 
 def anchor_loss(responses: AnchorResponses, assignments: list[Assignment]) -> dict[str, Tensor]:
     """Losses of OpenPCDet's SECOND and PointPillars: focal x1, box x2, direction x0.2, normalised by positives a sample."""
-    terms = {name: responses.logits.new_zeros(()) for name in ("classification", "box", "direction")}
-    batch = len(assignments)
-    for sample, assignment in enumerate(assignments):
-        positive, counted = assignment.positive, assignment.label > -2
-        count = positive.sum().clamp_min(1)
-        one_hot = F.one_hot(assignment.label.clamp_min(0), responses.logits.shape[-1]).to(responses.logits.dtype)
-        one_hot = one_hot * positive[:, None]
-        terms["classification"] = terms["classification"] + (
-            focal(responses.logits[sample][counted], one_hot[counted]).sum() / count / batch
-        )
-        terms["box"] = terms["box"] + (
-            2.0 * box_residual(responses.codes[sample][positive], assignment.code[positive]).sum() / count / batch
-        )
-        terms["direction"] = terms["direction"] + 0.2 * F.cross_entropy(
-            responses.directions[sample][positive], direction_bin(assignment.yaw[positive]), reduction="sum"
-        ) / count / batch
-    return terms
+    label = torch.stack([assignment.label for assignment in assignments])
+    positive = label >= 0
+    share = 1 / positive.sum(1).clamp_min(1) / len(assignments)
+    one_hot = F.one_hot(label.clamp_min(0), responses.logits.shape[-1]) * positive[..., None]
+    each = focal(responses.logits, one_hot.to(responses.logits.dtype)).sum(-1)
+    own = share[:, None].expand_as(positive)[positive]
+    code, yaw = (torch.stack(values)[positive] for values in zip(*((a.code, a.yaw) for a in assignments), strict=True))
+    turn = F.cross_entropy(responses.directions[positive], direction_bin(yaw), reduction="none")
+    return {
+        "classification": (each * (label > -2) * share[:, None]).sum(),
+        "box": 2.0 * (box_residual(responses.codes[positive], code) * own).sum(),
+        "direction": 0.2 * (turn * own).sum(),
+    }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -37,16 +37,20 @@ DISTANCES = ((0, 20), (20, 40), (40, 60), (60, 100))
 class TeacherModule(pl.LightningModule):
     """Trains a LiDAR teacher with Adam on a one-cycle schedule (Smith 2018), as SECOND and PointPillars are."""
 
-    def __init__(self, teacher: LidarTeacher[Any], schedule: ScheduleConfig) -> None:
+    def __init__(self, teacher: LidarTeacher[Any], schedule: ScheduleConfig, bfloat16: bool = False) -> None:
         super().__init__()
-        self.teacher, self.schedule = teacher, schedule
+        self.teacher, self.schedule, self.bfloat16 = teacher, schedule, bfloat16
         self.found: list[Boxes3D] = []
         self.truth: list[Boxes3D] = []
         self.average_precision = AveragePrecision(teacher.classes)
 
     def training_step(self, batch: list[CloudExample], _: int) -> Tensor:
         """Return the loss of a batch; ModelError ends a run whose loss is no number."""
-        answers, _bev = self.teacher([self.teacher.voxels(example.points) for example in batch])
+        bev = self.teacher.bev([self.teacher.voxels(example.points) for example in batch])
+        with torch.autocast(bev.device.type, torch.bfloat16, enabled=self.bfloat16):
+            answers = self.teacher.dense_head(self.teacher.backbone_2d(bev))
+        if self.bfloat16:
+            answers = type(answers)(*(getattr(answers, field.name).float() for field in fields(answers)))
         terms = self.teacher.losses(answers, [example.boxes for example in batch])
         loss = torch.stack(list(terms.values())).sum()
         if not torch.isfinite(loss):
@@ -118,7 +122,7 @@ class TeacherRun:
         teacher = recipe.network()
         if recipe.weights:
             start_from(teacher, recipe.weights)
-        module = TeacherModule(teacher, recipe.schedule)
+        module = TeacherModule(teacher, recipe.schedule, recipe.bfloat16)
         train, val = (self._clouds(paths, teacher.classes) for paths in (self.data, self.val))
         if train is None:
             raise ModelError("no data to train on")

@@ -27,6 +27,9 @@ class TeacherRecipe(Section):
     augment: WorldAugmentConfig = WorldAugmentConfig()
     min_points: int = Field(default=5, ge=0)
     """Objects with fewer LiDAR points are not taught."""
+    bfloat16: bool = False
+    """Compute the 2D backbone and the head in bfloat16 while training: half the time where the processor has it. Weights,
+    points and losses stay in float32."""
     workers: int = Field(default=0, ge=0)
     schedule: ScheduleConfig
 

@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from mono3d_kd_core.geometry.overlap import bev_iou
 from mono3d_kd_core.heads.anchor import (
     DIRECTION_OFFSET,
     KITTI_ANCHORS,
@@ -85,7 +86,24 @@ def test_nearest_bev_iou_turns_boxes_to_their_nearest_axis() -> None:
     overlap = [3 * 2, 1.5 * 2]  # the second stands across: x from -1 to 1, the other from -1 to 3
     overlap[1] = 2 * 2
     expected = [overlap[0] / (16 - overlap[0]), overlap[1] / (16 - overlap[1])]
-    np.testing.assert_allclose(nearest_bev_iou(a, b)[:, 0], expected, rtol=1e-6)
+    np.testing.assert_allclose(nearest_bev_iou(a.view(1, 1, 2, 7), b)[0, 0, 0], expected, rtol=1e-6)
+
+
+def test_nearest_bev_iou_over_a_grid_is_that_of_each_anchor_alone() -> None:
+    anchors = anchor_grid(KITTI_ANCHORS, (0.0, -4.0), (8.0, 4.0), 5, 7)[:, :, 0]
+    random = np.random.default_rng(0)
+    boxes = torch.from_numpy(random.uniform([0, -4, -1, 3, 1, 1, -4], [8, 4, 0, 5, 2, 2, 4], (6, 7))).float()
+    for row, column, rotation in ((0, 0, 0), (4, 6, 1), (2, 3, 0), (2, 4, 1)):
+        place = anchors[row, column, rotation]
+        alone = nearest_bev_iou(place.view(1, 1, 1, 7), boxes)[:, 0, 0, 0]
+        torch.testing.assert_close(nearest_bev_iou(anchors, boxes)[:, row, column, rotation], alone)
+        turned = [bool(abs(math.sin(box[6])) > math.sqrt(0.5)) for box in boxes.tolist()]
+        upright = boxes.clone()
+        upright[:, 6] = torch.tensor([math.pi / 2 if across else 0.0 for across in turned])
+        place = place.clone()
+        place[6] = math.pi / 2 * rotation
+        expected = bev_iou(place[None, [0, 1, 3, 4, 6]].numpy(), upright[:, [0, 1, 3, 4, 6]].numpy())[0]
+        np.testing.assert_allclose(alone, expected, atol=1e-5)
 
 
 def test_assignment_takes_good_anchors_ignores_middling_ones_and_forces_the_best() -> None:

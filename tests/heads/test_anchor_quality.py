@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from mono3d_kd_core.geometry.boxes import Boxes3D
+from mono3d_kd_core.geometry.overlap import iou_3d
 from mono3d_kd_core.heads.anchor import AnchorResponses, encode
 from mono3d_kd_core.heads.anchor_quality import overlap_targets, quality_loss
 from mono3d_kd_core.teachers.pointpillars import PointPillars, PointPillarsConfig
@@ -20,6 +21,15 @@ def test_targets_are_the_overlap_at_the_objects_class() -> None:
     target = overlap_targets(np.stack([CAR, ASIDE, FAR]), CAR[None], [2], 3)
     np.testing.assert_allclose(target, [[0, 0, 1], [0, 0, 0.6], [0, 0, 0]], atol=1e-9)
     assert not overlap_targets(np.stack([CAR]), np.empty((0, 7)), [], 3).any()
+
+
+def test_targets_of_scattered_boxes_are_their_largest_overlap() -> None:
+    random = np.random.default_rng(0)
+    low, high = np.array([0, -9, -1.5, 0.5, 0.5, 1, -4]), np.array([18, 9, -0.5, 6, 3, 2, 4])
+    boxes, objects = random.uniform(low, high, (300, 7)), random.uniform(low, high, (7, 7))
+    target = overlap_targets(boxes, objects, [0, 1, 2, 0, 1, 2, 0], 3)
+    np.testing.assert_allclose(target.max(1), iou_3d(boxes, objects).max(1))
+    assert 0 < (target > 0).any(1).sum() < 300
 
 
 def test_loss_by_hand() -> None:
