@@ -18,10 +18,10 @@ from numpy.typing import NDArray
 from mono3d_kd_core.geometry.boxes import Boxes3D
 from mono3d_kd_core.geometry.overlap import iou_3d, rows_3d
 from mono3d_kd_core.io.kitti import KittiObjectSource
-from mono3d_kd_core.simulation.beams import MODELS
-from mono3d_kd_core.simulation.lidar import trace
-from mono3d_kd_core.simulation.materials import Material
-from mono3d_kd_core.simulation.shapes import box
+from mono3d_kd_core.simulation.lidar.beams import MODELS
+from mono3d_kd_core.simulation.lidar.scanner import trace
+from mono3d_kd_core.simulation.meshes.materials import Material
+from mono3d_kd_core.simulation.meshes.shapes import box
 
 CLASSES = ("Car", "Pedestrian", "Cyclist")
 BANDS = tuple(pairwise((0, 10, 20, 30, 40, 60)))

@@ -10,7 +10,7 @@ import typer
 from mono3d_kd_core.errors import DataError
 
 if TYPE_CHECKING:
-    from mono3d_kd_core.simulation.record import Recording
+    from mono3d_kd_core.simulation.output.record import Recording
 
 
 def command(
@@ -39,7 +39,7 @@ def command(
     Example: mono3d-kd simulate --dataset sim-mini --out data/sim-mini
     """
     from mono3d_kd_core.simulation.datasets import DATA_SETS
-    from mono3d_kd_core.simulation.record import Recording
+    from mono3d_kd_core.simulation.output.record import Recording
     from mono3d_kd_core.simulation.rig import KITTI, SimulatedRig
 
     if dataset:
@@ -60,9 +60,9 @@ def _record(recording: Recording, out: Path, workers: int, bag: bool = False) ->
     """Write one recording with a progress bar, and a contact sheet beside a folder."""
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-    from mono3d_kd_core.simulation.sheet import write_sheet
-    from mono3d_kd_core.simulation.write_bag import write_bag
-    from mono3d_kd_core.simulation.write_kitti import write_kitti
+    from mono3d_kd_core.simulation.output.sheet import write_sheet
+    from mono3d_kd_core.simulation.output.write_bag import write_bag
+    from mono3d_kd_core.simulation.output.write_kitti import write_kitti
 
     columns = (TextColumn("simulating"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, transient=True) as progress:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from mono3d_kd_core.simulation.record import Recording
+from mono3d_kd_core.simulation.output.record import Recording
 from mono3d_kd_core.simulation.rig import KITTI
 
 

@@ -11,7 +11,7 @@ from mono3d_kd_core.geometry.boxes import Boxes3D
 from mono3d_kd_core.geometry.camera import CameraModel
 from mono3d_kd_core.geometry.rigid import Matrix, apply
 from mono3d_kd_core.io.kitti import KittiLabels
-from mono3d_kd_core.simulation.raster import NEAR
+from mono3d_kd_core.simulation.rendering.raster import NEAR
 
 FARTHEST = 80.0
 """Metres: what is farther is DontCare, as KITTI's annotators left it."""

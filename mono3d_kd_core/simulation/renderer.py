@@ -9,14 +9,15 @@ from numpy.typing import NDArray
 
 from mono3d_kd_core.frames import SensorFrame
 from mono3d_kd_core.geometry.rigid import T_CAMERA_BODY, Matrix, inverse
-from mono3d_kd_core.simulation import lidar, raster
-from mono3d_kd_core.simulation.blur import smear, twist
 from mono3d_kd_core.simulation.labels import Truth, silhouette, upright_boxes
+from mono3d_kd_core.simulation.lidar import scanner
+from mono3d_kd_core.simulation.rendering import raster
+from mono3d_kd_core.simulation.rendering.blur import smear, twist
+from mono3d_kd_core.simulation.rendering.shading import shade
+from mono3d_kd_core.simulation.rendering.shadow import HeightMap
 from mono3d_kd_core.simulation.rig import Sensors
 from mono3d_kd_core.simulation.scene import Scene
 from mono3d_kd_core.simulation.sensor import develop
-from mono3d_kd_core.simulation.shading import shade
-from mono3d_kd_core.simulation.shadow import HeightMap
 from mono3d_kd_core.simulation.world import World
 
 
@@ -105,7 +106,7 @@ class Renderer:
             twist(before, after, step), float(self.sensors.rig.camera.intrinsics[0, 0]), self.sensors.exposure_seconds,
         )  # fmt: skip
 
-    def _sweep(self, world: World, t: float, scene: Scene, rng: np.random.Generator) -> lidar.Sweep | None:
+    def _sweep(self, world: World, t: float, scene: Scene, rng: np.random.Generator) -> scanner.Sweep | None:
         beams = self.sensors.beams
         if beams is None:
             return None
@@ -114,8 +115,8 @@ class Renderer:
         seconds = (np.arange(beams.columns) + 0.5) / beams.columns * beams.turn - beams.turn / 2
         times = start + seconds if self.sensors.rolling else np.array([start])
         poses = scene.poses(world, t, times, T_lidar_base).astype(np.float32)
-        distance, triangle = lidar.trace(scene.mesh.corners, scene.group, poses, beams)
-        return lidar.returns(
+        distance, triangle = scanner.trace(scene.mesh.corners, scene.group, poses, beams)
+        return scanner.returns(
             distance, triangle, scene.mesh, T_lidar_base, beams,
             seconds if self.sensors.rolling else np.zeros(beams.columns), rng,
         )  # fmt: skip

@@ -14,7 +14,7 @@ from mono3d_kd_core.frames import Rig
 from mono3d_kd_core.geometry.camera import CameraModel, Distortion
 from mono3d_kd_core.geometry.rigid import T_CAMERA_BODY, Matrix, inverse, transform
 from mono3d_kd_core.io.settings import read_settings
-from mono3d_kd_core.simulation.beams import MODELS, Beams, with_columns
+from mono3d_kd_core.simulation.lidar.beams import MODELS, Beams, with_columns
 
 
 class _Section(BaseModel):

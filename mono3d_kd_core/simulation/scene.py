@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mono3d_kd_core.geometry.rigid import Matrix, inverse
-from mono3d_kd_core.simulation.mesh import Mesh
+from mono3d_kd_core.simulation.meshes.mesh import Mesh
 from mono3d_kd_core.simulation.world import Placed, World
 
 FAR = 110.0

@@ -9,13 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mono3d_kd_core.geometry.rigid import Matrix, rotation_z, transform
-from mono3d_kd_core.simulation import buildings
-from mono3d_kd_core.simulation.actors import Actor
-from mono3d_kd_core.simulation.light import Light, draw_light
-from mono3d_kd_core.simulation.mesh import Mesh
-from mono3d_kd_core.simulation.scenery import build_backdrop, build_scenery
-from mono3d_kd_core.simulation.street import HELD_OUT_KINDS, KINDS, Street, draw_street
-from mono3d_kd_core.simulation.traffic import Mover, Traffic, draw_traffic
+from mono3d_kd_core.simulation.actors.casting import Actor
+from mono3d_kd_core.simulation.meshes.mesh import Mesh
+from mono3d_kd_core.simulation.rendering.light import Light, draw_light
+from mono3d_kd_core.simulation.street import buildings
+from mono3d_kd_core.simulation.street.scenery import build_backdrop, build_scenery
+from mono3d_kd_core.simulation.street.street import HELD_OUT_KINDS, KINDS, Street, draw_street
+from mono3d_kd_core.simulation.traffic.traffic import Traffic, draw_traffic
+from mono3d_kd_core.simulation.traffic.ways import Mover
 
 BELOW = 4.5
 """Metres from the lowest point of the road nearby down to the land around."""

@@ -11,9 +11,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from mono3d_kd_core.errors import DataError
 from mono3d_kd_core.io.bag_file import is_bag
 from mono3d_kd_core.io.convert import convert_source
-from mono3d_kd_core.simulation.record import Recording
+from mono3d_kd_core.simulation.output.record import Recording
+from mono3d_kd_core.simulation.output.write_bag import write_bag
 from mono3d_kd_core.simulation.rig import KITTI
-from mono3d_kd_core.simulation.write_bag import write_bag
 
 FRAMES, SEED, SIZE, WORKERS = 60, 7, (832, 256), 2
 

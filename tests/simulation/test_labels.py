@@ -9,10 +9,10 @@ from mono3d_kd_core.geometry.rigid import apply, inverse
 from mono3d_kd_core.io.kitti import KittiLabels
 from mono3d_kd_core.simulation.drive import SimulatedScenes
 from mono3d_kd_core.simulation.labels import silhouette
-from mono3d_kd_core.simulation.materials import Material
+from mono3d_kd_core.simulation.meshes.materials import Material
+from mono3d_kd_core.simulation.meshes.shapes import box
 from mono3d_kd_core.simulation.renderer import Shot
 from mono3d_kd_core.simulation.rig import KITTI, LidarSection
-from mono3d_kd_core.simulation.shapes import box
 
 
 @pytest.fixture(scope="module")

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from mono3d_kd_core.simulation.beams import MODELS, with_columns
-from mono3d_kd_core.simulation.lidar import azimuths, returns, trace
-from mono3d_kd_core.simulation.materials import Material
-from mono3d_kd_core.simulation.mesh import Mesh
+from mono3d_kd_core.simulation.lidar.beams import MODELS, with_columns
+from mono3d_kd_core.simulation.lidar.scanner import azimuths, returns, trace
+from mono3d_kd_core.simulation.meshes.materials import Material
+from mono3d_kd_core.simulation.meshes.mesh import Mesh
 from tests.simulation.scenes import first_hits, random_triangles, street
 
 STILL = np.eye(4, dtype=np.float32)[None, None, :3]

@@ -8,7 +8,7 @@ import pytest
 from mono3d_kd_core.errors import CalibrationError
 from mono3d_kd_core.geometry.camera import CameraModel
 from mono3d_kd_core.geometry.rigid import apply, inverse
-from mono3d_kd_core.simulation.raster import NEAR, Lens, count_unoccluded
+from mono3d_kd_core.simulation.rendering.raster import NEAR, Lens, count_unoccluded
 from mono3d_kd_core.simulation.rig import KITTI
 from tests.simulation.scenes import first_hits, random_triangles, street
 

@@ -21,11 +21,11 @@ from mono3d_kd_core.io.files import read_depth
 from mono3d_kd_core.io.kitti import KittiObjectSource
 from mono3d_kd_core.io.open import open_source
 from mono3d_kd_core.simulation.datasets import DATA_SETS
-from mono3d_kd_core.simulation.record import Recording
+from mono3d_kd_core.simulation.output.record import Recording
+from mono3d_kd_core.simulation.output.sheet import write_sheet
+from mono3d_kd_core.simulation.output.write_bag import TRUTH_TOPIC, write_bag
+from mono3d_kd_core.simulation.output.write_kitti import write_kitti
 from mono3d_kd_core.simulation.rig import KITTI, LidarSection
-from mono3d_kd_core.simulation.sheet import write_sheet
-from mono3d_kd_core.simulation.write_bag import TRUTH_TOPIC, write_bag
-from mono3d_kd_core.simulation.write_kitti import write_kitti
 from tests.conftest import REPOSITORY
 
 SMALL = KITTI.resized(160, 48)

@@ -5,14 +5,15 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from mono3d_kd_core.simulation.actors import draw_cyclist, draw_vehicle, draw_walker
-from mono3d_kd_core.simulation.materials import LASER, LOOK, Material
-from mono3d_kd_core.simulation.mesh import Mesh
-from mono3d_kd_core.simulation.people import Figure, walker
-from mono3d_kd_core.simulation.shadow import HeightMap
-from mono3d_kd_core.simulation.shapes import box, ellipsoid, tube
-from mono3d_kd_core.simulation.street import draw_street
-from mono3d_kd_core.simulation.vehicles import STYLES, car
+from mono3d_kd_core.simulation.actors.body_styles import STYLES
+from mono3d_kd_core.simulation.actors.cars import car
+from mono3d_kd_core.simulation.actors.casting import draw_cyclist, draw_vehicle, draw_walker
+from mono3d_kd_core.simulation.actors.people import Figure, walker
+from mono3d_kd_core.simulation.meshes.materials import LASER, LOOK, Material
+from mono3d_kd_core.simulation.meshes.mesh import Mesh
+from mono3d_kd_core.simulation.meshes.shapes import box, ellipsoid, tube
+from mono3d_kd_core.simulation.rendering.shadow import HeightMap
+from mono3d_kd_core.simulation.street.street import draw_street
 
 
 def volume(mesh: Mesh) -> float:

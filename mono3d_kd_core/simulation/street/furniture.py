@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from mono3d_kd_core.simulation.materials import Material
-from mono3d_kd_core.simulation.mesh import Mesh
-from mono3d_kd_core.simulation.shapes import box, tube
+from mono3d_kd_core.simulation.meshes.materials import Material
+from mono3d_kd_core.simulation.meshes.mesh import Mesh
+from mono3d_kd_core.simulation.meshes.shapes import box, tube
 
 GREY = (0.28, 0.28, 0.29)
 SIGN_COLOURS = ((0.05, 0.12, 0.45), (0.55, 0.04, 0.03), (0.70, 0.70, 0.68), (0.75, 0.55, 0.03))

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from mono3d_kd_core.simulation.materials import Material
+from mono3d_kd_core.simulation.meshes.materials import Material
 
 Floats = NDArray[np.float32]
 COLUMNS = ("corners", "normals", "uvw", "colour", "material", "variant")

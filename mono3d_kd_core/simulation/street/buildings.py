@@ -7,10 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from mono3d_kd_core.simulation.materials import Material
-from mono3d_kd_core.simulation.mesh import Mesh
-from mono3d_kd_core.simulation.shapes import box, quads
-from mono3d_kd_core.simulation.street import Street
+from mono3d_kd_core.simulation.meshes.materials import Material
+from mono3d_kd_core.simulation.meshes.mesh import Mesh
+from mono3d_kd_core.simulation.meshes.shapes import box, quads
+from mono3d_kd_core.simulation.street.street import Street
 
 Vector = NDArray[np.float64]
 

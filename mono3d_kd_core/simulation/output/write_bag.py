@@ -10,7 +10,7 @@ import numpy as np
 from mono3d_kd_core.geometry.rigid import T_CAMERA_BODY
 from mono3d_kd_core.io.bag_writer import RAW_TOPICS, BagWriter
 from mono3d_kd_core.io.messages import detections_message, points_message
-from mono3d_kd_core.simulation.record import Recording, run
+from mono3d_kd_core.simulation.output.record import Recording, run
 from mono3d_kd_core.simulation.renderer import Shot
 
 TRUTH_TOPIC = "/ground_truth/objects"

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from mono3d_kd_core.simulation import people, vehicles
-from mono3d_kd_core.simulation.mesh import Mesh
+from mono3d_kd_core.simulation.actors import body_styles, cars, heavy_vehicles, paint, people
+from mono3d_kd_core.simulation.meshes.mesh import Mesh
 
 
 @dataclass(frozen=True)
@@ -36,24 +36,23 @@ def draw_vehicle(rng: np.random.Generator, held_out: bool, only_cars: bool = Fal
     u = rng.random()
     if only_cars or u < 0.905:
         kind = "Van" if u < 0.11 and not only_cars else "Car"
-        names = [
-            n for n, s in vehicles.STYLES.items() if s.kind == kind and (n in vehicles.HELD_OUT_STYLES) == held_out
-        ]
+        held = body_styles.HELD_OUT_STYLES
+        names = [n for n, s in body_styles.STYLES.items() if s.kind == kind and (n in held) == held_out]
         share = np.array([_SHARES.get(n, 1.0) for n in names])
-        style = vehicles.STYLES[names[rng.choice(len(names), p=share / share.sum())]]
-        size = vehicles.draw_size(style, rng)
-        mesh = vehicles.car(style, *size, rng)
+        style = body_styles.STYLES[names[rng.choice(len(names), p=share / share.sum())]]
+        size = body_styles.draw_size(style, rng)
+        mesh = cars.car(style, *size, rng)
         return Actor(kind, size, lambda _phase: mesh)
     if u < 0.935:
         size = (float(rng.uniform(6.0, 15.5)), float(rng.uniform(2.35, 2.8)), float(rng.uniform(2.6, 3.9)))
-        lorry = vehicles.truck(*size, rng)
+        lorry = heavy_vehicles.truck(*size, rng)
         return Actor("Truck", size, lambda _phase: lorry)
     if u < 0.955:
         size = (float(rng.uniform(11, 18)), 2.5, float(rng.uniform(3.0, 3.5)))
-        coach = vehicles.bus(*size, rng)
+        coach = heavy_vehicles.bus(*size, rng)
         return Actor("Tram" if size[0] > 14 else "Misc", size, lambda _phase: coach)
     size = (float(rng.uniform(2.5, 6.0)), float(rng.uniform(1.5, 2.3)), float(rng.uniform(1.4, 2.6)))
-    caravan = vehicles.trailer(*size, rng)
+    caravan = heavy_vehicles.trailer(*size, rng)
     return Actor("Misc", size, lambda _phase: caravan)
 
 
@@ -79,7 +78,7 @@ def draw_sitter(rng: np.random.Generator) -> Actor:
 def draw_cyclist(rng: np.random.Generator) -> Actor:
     """Draw a cyclist."""
     figure = people.Figure.draw(rng)
-    colour = vehicles.draw_paint(rng)
+    colour = paint.draw_paint(rng)
     margin = (0.0, 0.3 * float(rng.uniform()) ** 2)
     return _fitted("Cyclist", lambda phase: people.cyclist(figure, phase, colour), True, 5.5, margin)
 

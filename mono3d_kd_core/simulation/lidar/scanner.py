@@ -9,9 +9,9 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from mono3d_kd_core.simulation.beams import Beams
-from mono3d_kd_core.simulation.materials import LASER
-from mono3d_kd_core.simulation.mesh import Mesh
+from mono3d_kd_core.simulation.lidar.beams import Beams
+from mono3d_kd_core.simulation.meshes.materials import LASER
+from mono3d_kd_core.simulation.meshes.mesh import Mesh
 
 Floats = NDArray[np.float32]
 

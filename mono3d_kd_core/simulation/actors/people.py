@@ -9,9 +9,9 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from mono3d_kd_core.simulation.materials import Material
-from mono3d_kd_core.simulation.mesh import Mesh
-from mono3d_kd_core.simulation.shapes import box, ellipsoid, tube
+from mono3d_kd_core.simulation.meshes.materials import Material
+from mono3d_kd_core.simulation.meshes.mesh import Mesh
+from mono3d_kd_core.simulation.meshes.shapes import box, ellipsoid, tube
 
 Vector = NDArray[np.float64]
 

@@ -15,7 +15,7 @@ import numpy as np
 from mono3d_kd_core.errors import DataError
 from mono3d_kd_core.io.files import write_atomically
 from mono3d_kd_core.io.kitti import KittiWriter
-from mono3d_kd_core.simulation.record import Recording, run
+from mono3d_kd_core.simulation.output.record import Recording, run
 from mono3d_kd_core.simulation.renderer import Shot
 
 SETTINGS = "simulation.json"

@@ -7,10 +7,10 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from mono3d_kd_core.simulation.materials import Material
-from mono3d_kd_core.simulation.mesh import Mesh
-from mono3d_kd_core.simulation.shapes import quads
-from mono3d_kd_core.simulation.street import Crossing, Street
+from mono3d_kd_core.simulation.meshes.materials import Material
+from mono3d_kd_core.simulation.meshes.mesh import Mesh
+from mono3d_kd_core.simulation.meshes.shapes import quads
+from mono3d_kd_core.simulation.street.street import Crossing, Street
 
 Vector = NDArray[np.float64]
 COLOURS = {

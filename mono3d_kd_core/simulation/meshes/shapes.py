@@ -7,8 +7,8 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from mono3d_kd_core.simulation.materials import Material
-from mono3d_kd_core.simulation.mesh import Mesh
+from mono3d_kd_core.simulation.meshes.materials import Material
+from mono3d_kd_core.simulation.meshes.mesh import Mesh
 
 _BOX_QUADS = np.array([[0, 3, 2, 1], [4, 5, 6, 7], [0, 1, 5, 4], [1, 2, 6, 5], [2, 3, 7, 6], [3, 0, 4, 7]])
 

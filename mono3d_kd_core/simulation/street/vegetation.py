@@ -7,9 +7,9 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from mono3d_kd_core.simulation.materials import Material
-from mono3d_kd_core.simulation.mesh import Mesh
-from mono3d_kd_core.simulation.shapes import ellipsoid, quads, tube
+from mono3d_kd_core.simulation.meshes.materials import Material
+from mono3d_kd_core.simulation.meshes.mesh import Mesh
+from mono3d_kd_core.simulation.meshes.shapes import ellipsoid, quads, tube
 
 Vector = NDArray[np.float64]
 GREENS = np.array(

@@ -7,12 +7,12 @@ from functools import lru_cache
 
 import numpy as np
 
-from mono3d_kd_core.simulation import furniture
-from mono3d_kd_core.simulation.buildings import Look, build_row
-from mono3d_kd_core.simulation.ground import build_ground, land
-from mono3d_kd_core.simulation.mesh import Mesh
-from mono3d_kd_core.simulation.street import Street
-from mono3d_kd_core.simulation.vegetation import bush, conifer, horizon, tree
+from mono3d_kd_core.simulation.meshes.mesh import Mesh
+from mono3d_kd_core.simulation.street import furniture
+from mono3d_kd_core.simulation.street.buildings import Look, build_row
+from mono3d_kd_core.simulation.street.ground import build_ground, land
+from mono3d_kd_core.simulation.street.street import Street
+from mono3d_kd_core.simulation.street.vegetation import bush, conifer, horizon, tree
 
 _TREES_PER_100_METRES = {"residential": 5, "urban": 4, "avenue": 8, "country": 22, "village": 7, "terrace": 1.5, "estate": 8,
                          "parkway": 16}  # fmt: skip

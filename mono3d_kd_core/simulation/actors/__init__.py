@@ -1,0 +1,1 @@
+"""Who and what is on the road: shapes and looks."""

@@ -1,0 +1,1 @@
+"""Triangles with materials."""

@@ -1,0 +1,1 @@
+"""Drives and frames on disk."""

@@ -1,0 +1,1 @@
+"""The street and what stands beside it."""
