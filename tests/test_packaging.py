@@ -26,6 +26,7 @@ THIRD_PARTY = {
     "rich": ("rich", "python3-rich"),
     "rosbags": ("rosbags", "python3-rosbags-pip"),
     "safetensors": ("safetensors", None),
+    "skimage": ("scikit-image", "python3-skimage"),
     "torch": ("torch", "python3-torch"),
     "typer": ("typer", "python3-typer"),
     "typing_extensions": ("typing-extensions", "python3-typing-extensions"),

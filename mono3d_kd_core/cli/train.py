@@ -31,5 +31,9 @@ def command(
     bundle = planned_run(recipe, set_, data or [], val or [], out, licence).train(resume)
     for name, value in bundle.card.metrics.items():
         print(f"{name:28s} {value:.3f}")
-    trial = "detect SOURCE --model" if bundle.card.kind == "student" else "targets SOURCE --teacher"
-    print(f"{bundle.path}: the trained model; try: mono3d-kd {trial} {bundle.path} --out DIR")
+    trial = {
+        "student": f"detect SOURCE --model {bundle.path} --out DIR",
+        "teacher": f"targets SOURCE --teacher {bundle.path} --out DIR",
+        "backbone": f"train LIDAR_RECIPE --data LABELLED --set backbone_weights={bundle.path}",
+    }[bundle.card.kind]
+    print(f"{bundle.path}: the trained model; try: mono3d-kd {trial}")

@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 import torch
 import yaml
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 from safetensors import SafetensorError
 from safetensors.torch import load as parse_tensors
 from safetensors.torch import save as format_tensors
@@ -57,12 +57,14 @@ class Card(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     format: Literal[1] = 1
-    kind: Literal["student", "teacher"]
+    kind: Literal["student", "teacher", "backbone"]
+    """A backbone is no detector yet: a LiDAR teacher of its architecture starts from it."""
     architecture: str
     """The name under which `deploy.loading` knows the network."""
     config: dict[str, Any] = Field(default_factory=dict)
     """The network's own settings; its class validates them when the model is built."""
-    classes: list[str] = Field(min_length=1)
+    classes: list[str] = Field(default_factory=list)
+    """None for a backbone."""
     score_threshold: float = 0.0
     """Recommended for showing detections; scores are the model's own, in [0, 1] for students."""
     camera: TrainedCamera | None = None
@@ -76,6 +78,12 @@ class Card(BaseModel):
     """Under which terms the weights, and the data they were trained on, may be used."""
     weights_sha256: str = ""
     """Of `model.safetensors`, in hexadecimal; filled in by `save_bundle`."""
+
+    @model_validator(mode="after")
+    def _detectors_have_classes(self) -> Card:
+        if not self.classes and self.kind != "backbone":
+            raise ValueError(f"classes: a {self.kind} has at least one")
+        return self
 
 
 @dataclass(frozen=True)

@@ -38,3 +38,20 @@ class DepthBins:
         index = self.index(depth)
         inside = (index >= 0) & (index < self.count)
         return np.where(inside, np.floor(np.where(inside, index, 0)), self.count).astype(np.int64)
+
+
+class UniformDepthBins(DepthBins):
+    """Bins of equal width, as BEVDepth and HVDistill cut depth."""
+
+    @property
+    def step(self) -> float:
+        """Width of a bin, metres."""
+        return (self.far - self.near) / self.count
+
+    def index(self, depth: NDArray[np.floating]) -> Matrix:
+        """Return continuous bin indices: i at the near edge of bin i."""
+        return np.asarray((np.asarray(depth, np.float64) - self.near) / self.step)
+
+    def depth(self, index: NDArray[np.floating]) -> Matrix:
+        """Return the depth in metres at continuous bin indices; the inverse of `index`."""
+        return np.asarray(self.near + self.step * np.asarray(index, np.float64))

@@ -8,6 +8,8 @@ from pathlib import Path
 from mono3d_kd_core.deploy.validation import validated
 from mono3d_kd_core.errors import ModelError
 from mono3d_kd_core.training.cmkd import CmkdRecipe, CmkdRun
+from mono3d_kd_core.training.hvdistill import HvDistillRun
+from mono3d_kd_core.training.hvdistill_recipe import HvDistillRecipe
 from mono3d_kd_core.training.privileged import PrivilegedRun
 from mono3d_kd_core.training.privileged_recipe import RECIPES as PRIVILEGED
 from mono3d_kd_core.training.recipe import Recipe, find_recipe, read_recipe
@@ -23,7 +25,7 @@ def planned_run(
     val: Sequence[Path],
     out: Path | None,
     licence: str = "",
-) -> Run | TeacherRun | CmkdRun | PrivilegedRun:
+) -> Run | TeacherRun | CmkdRun | HvDistillRun | PrivilegedRun:
     """Return the run of a recipe (a file, or the name of a packaged one), not yet started. Raises ModelError in words.
 
     Without `out` it is written to runs/ and the recipe's name.
@@ -34,6 +36,8 @@ def planned_run(
     architecture = str(content.get("architecture"))
     if architecture == "cmkd":
         return CmkdRun(validated(CmkdRecipe, content, str(path)), data, val, out, licence)
+    if architecture == "hvdistill":
+        return HvDistillRun(validated(HvDistillRecipe, content, str(path)), data, val, out, licence)
     if not data:
         raise ModelError(f"{path}: this recipe names no data; give --data")
     if teacher := RECIPES.get(architecture):

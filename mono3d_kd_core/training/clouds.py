@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import copy
 from dataclasses import dataclass
 
 import numpy as np
@@ -40,6 +41,14 @@ class Clouds(Dataset[CloudExample]):
 
     def __len__(self) -> int:
         return len(self._places)
+
+    def drawn(self, share: float, seed: int, repeat: int = 1) -> Clouds:
+        """Return a part of the clouds, at least one, drawn at random but kept in order; each `repeat` times."""
+        order = np.random.default_rng(seed).permutation(len(self))
+        chosen = np.sort(order[: max(1, round(share * len(self)))])
+        part = copy(self)
+        part._places = [self._places[i] for _ in range(repeat) for i in chosen.tolist()]
+        return part
 
     def sweeps(self, most: int) -> list[NDArray[np.float32]]:
         """Return the whole sweeps (N,4) of at most so many frames, evenly spread."""

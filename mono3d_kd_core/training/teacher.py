@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as pl
+import numpy as np
 import torch
 import yaml
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
@@ -30,6 +31,8 @@ from mono3d_kd_core.training.object_bank import ObjectBank
 from mono3d_kd_core.training.recipe import ScheduleConfig
 from mono3d_kd_core.training.teacher_recipe import TeacherRecipe
 
+BACKBONE = "backbone_3d."
+"""How the names of a 3D backbone's tensors begin."""
 DISTANCES = ((0, 20), (20, 40), (40, 60), (60, 100))
 """Rings, in metres, by which recall is logged."""
 
@@ -122,11 +125,16 @@ class TeacherRun:
         teacher = recipe.network()
         if recipe.weights:
             start_from(teacher, recipe.weights)
+        if recipe.backbone_weights:
+            start_backbone(teacher, recipe.backbone_weights)
         module = TeacherModule(teacher, recipe.schedule, recipe.bfloat16)
         train, val = (self._clouds(paths, teacher.classes) for paths in (self.data, self.val))
         if train is None:
             raise ModelError("no data to train on")
-        bank = self._bank(train, quiet)
+        labels = recipe.labels
+        # Objects to fill up with come from the drawn frames, too: no label of any other is used.
+        bank = self._bank(train.drawn(labels.share, labels.seed), quiet)
+        train = train.drawn(labels.share, labels.seed, labels.repeat)
         data = CloudData(train, val, recipe, bank)
         fit(module, data, recipe.schedule, self.out, checkpoint, val is not None, quiet)
         return self._bundle(module, train)
@@ -156,6 +164,7 @@ class TeacherRun:
                 "recipe_sha256": hashlib.sha256((self.out / "recipe.yaml").read_bytes()).hexdigest(),
                 "data": ", ".join(path.name for path in self.data),
                 "val": ", ".join(path.name for path in self.val),
+                "labelled_frames": str(len(train) // self.recipe.labels.repeat),
             },
         )  # fmt: skip
         return save_bundle(self.out / "bundle", card, teacher.state_dict(), half=True)
@@ -167,3 +176,23 @@ def start_from(teacher: LidarTeacher[Any], path: Path) -> None:
         teacher.load_state_dict(load_bundle(path).tensors)
     except RuntimeError as error:
         raise ModelError(f"{path}: the bundle's teacher has another shape than the recipe's: {error}") from error
+
+
+def start_backbone(teacher: LidarTeacher[Any], path: Path) -> None:
+    """Start the 3D backbone from a bundle's, of a backbone alone or of a whole teacher; the volume may differ.
+
+    Raises ModelError when it does not fit, or when its voxels have another size.
+    """
+    bundle = load_bundle(path)
+    mine = getattr(teacher, "backbone_3d", None)
+    found = {name.removeprefix(BACKBONE): t for name, t in bundle.tensors.items() if name.startswith(BACKBONE)}
+    if mine is None or not found:
+        without = f"a {teacher.architecture}" if mine is None else f"the {bundle.card.architecture} of {path}"
+        raise ModelError(f"backbone_weights: {without} has no 3D backbone; it needs a SECOND or CenterPoint over voxels")
+    theirs, wanted = bundle.card.config.get("voxel"), list(teacher.config.grid.size)
+    if not isinstance(theirs, list) or not np.allclose(theirs, wanted):
+        raise ModelError(f"{path}: its backbone knows voxels of {theirs} m, the recipe's are {wanted} m; they must be the same")
+    try:
+        mine.load_state_dict(found)
+    except RuntimeError as error:
+        raise ModelError(f"{path}: the bundle's 3D backbone has another shape than the recipe's: {error}") from error

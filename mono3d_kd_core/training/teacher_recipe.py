@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
+from typing_extensions import Self
 
 from mono3d_kd_core.teachers.centerpoint import CenterPillars, CenterPillarsConfig, CenterPoint, CenterPointConfig
 from mono3d_kd_core.teachers.lidar import LidarConfig, LidarTeacher
@@ -15,6 +16,17 @@ from mono3d_kd_core.training.recipe import ScheduleConfig, Section
 from mono3d_kd_core.training.world_augment import WorldAugmentConfig
 
 
+class LabelsConfig(Section):
+    """Which of the labelled frames are learned from."""
+
+    share: float = Field(default=1.0, gt=0, le=1)
+    """Part of the frames, drawn at random: 0.01 is one in a hundred."""
+    seed: int = 0
+    """Of the drawing; the schedule's seed does not change it. A greater share holds the frames of a smaller one."""
+    repeat: int = Field(default=1, gt=0)
+    """How often each is seen in an epoch: few frames need as many steps as many."""
+
+
 class TeacherRecipe(Section):
     """A LiDAR teacher and how it is trained."""
 
@@ -22,6 +34,9 @@ class TeacherRecipe(Section):
     teacher: LidarConfig
     weights: Path | None = None
     """The bundle of a like teacher to start from, such as an imported one."""
+    backbone_weights: Path | None = None
+    """A bundle whose 3D backbone to start from, such as one that HVDistill taught; all else starts at random."""
+    labels: LabelsConfig = LabelsConfig()
     sampling: dict[str, Annotated[int, Field(ge=0)]] = Field(default_factory=dict)
     """By class, how many objects a training cloud is filled up to with those of other frames (ground-truth sampling)."""
     augment: WorldAugmentConfig = WorldAugmentConfig()
@@ -36,6 +51,12 @@ class TeacherRecipe(Section):
     def network(self) -> LidarTeacher[Any]:
         """Return the untrained network."""
         raise NotImplementedError
+
+    @model_validator(mode="after")
+    def _starts_once(self) -> Self:
+        if self.weights and self.backbone_weights:
+            raise ValueError("give either weights, a whole teacher, or backbone_weights")
+        return self
 
 
 class PointPillarsRecipe(TeacherRecipe):
