@@ -1,4 +1,4 @@
-"""HVDistill (Zhang et al., IJCV 2024): an image network teaches a LiDAR backbone, from both sides of one drive, without labels.
+"""HVDistill (Zhang et al., IJCV 2024): an image network teaches a LiDAR backbone what both see of a drive, without labels.
 
 What a picture and a sweep say of the same superpixel, and of the same cell of the ground, is drawn together; what they say
 of different ones is driven apart.

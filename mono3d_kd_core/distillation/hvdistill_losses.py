@@ -45,7 +45,7 @@ def group_means(features: Tensor, group: Tensor, groups: int) -> tuple[Tensor, T
 
 
 def nearest_depth(depth: Tensor, stride: int) -> Tensor:
-    """Return the least known (non-zero) depth (B,H/stride,W/stride) in each block of a map (B,H,W); 0 where none is known."""
+    """Return the least known (non-zero) depth in each block of a map (B,H,W), as (B,H/stride,W/stride); 0 where none is."""
     far = torch.where(depth > 0, depth, torch.inf)
     nearest = -functional.max_pool2d(-far[:, None], stride)[:, 0]
     return torch.where(nearest.isinf(), 0.0, nearest)

@@ -75,7 +75,8 @@ class CameraGate(nn.Module):
 
     def forward(self, x: Tensor, told: Tensor) -> Tensor:
         """Weigh the channels."""
-        return x * self.gate(self.describe(told))[:, :, None, None]
+        gate: Tensor = self.gate(self.describe(told))
+        return x * gate[:, :, None, None]
 
 
 class AtrousPyramid(nn.Module):
@@ -85,7 +86,7 @@ class AtrousPyramid(nn.Module):
         super().__init__()
         self.plain = conv_bn_relu(width, width, 1)
         self.dilated = nn.ModuleList(
-            nn.Sequential(nn.Conv2d(width, width, 3, 1, rate, rate, bias=False), nn.BatchNorm2d(width), nn.ReLU(inplace=True))
+            nn.Sequential(nn.Conv2d(width, width, 3, 1, rate, rate, bias=False), nn.BatchNorm2d(width), nn.ReLU())
             for rate in ATROUS
         )
         self.mean = nn.Sequential(nn.Conv2d(width, width, 1), nn.ReLU(inplace=True))

@@ -37,7 +37,7 @@ class LidarConfig(Section):
         recipe = validated(kind, content, str(path))
         if not isinstance(recipe.teacher, VoxelConfig):
             raise ModelError(
-                f"{path}: a {recipe.architecture} has no 3D backbone to be taught; take a SECOND or a CenterPoint over voxels"
+                f"{path}: a {recipe.architecture} has no 3D backbone to teach; take SECOND, or CenterPoint over voxels"
             )
         return recipe, recipe.teacher
 

@@ -191,7 +191,7 @@ def start_backbone(teacher: LidarTeacher[Any], path: Path) -> None:
         raise ModelError(f"backbone_weights: {without} has no 3D backbone; it needs a SECOND or CenterPoint over voxels")
     theirs, wanted = bundle.card.config.get("voxel"), list(teacher.config.grid.size)
     if not isinstance(theirs, list) or not np.allclose(theirs, wanted):
-        raise ModelError(f"{path}: its backbone knows voxels of {theirs} m, the recipe's are {wanted} m; they must be the same")
+        raise ModelError(f"{path}: its backbone knows voxels of {theirs} m, not the recipe's of {wanted} m")
     try:
         mine.load_state_dict(found)
     except RuntimeError as error:

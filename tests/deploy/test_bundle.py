@@ -123,7 +123,7 @@ def test_a_missing_bundle_is_named(tmp_path: Path) -> None:
     ("change", "message"),
     [
         ({"architectur": "x"}, "unknown key architectur, did you mean architecture?"),
-        ({"kind": "pupil"}, "kind: Input should be 'student' or 'teacher'"),
+        ({"kind": "pupil"}, "kind: Input should be 'student', 'teacher' or 'backbone'"),
         ({"camera": {"width": 10}}, r"camera\.height: Field required"),
         ({"format": 2}, "format: Input should be 1"),
     ],
