@@ -53,7 +53,7 @@ setup(
         "typing-extensions>=4",
     ],
     extras_require={
-        "train": ["lightning>=2.4,<3", "scikit-image>=0.22", "tensorboard>=2.14"],
+        "train": ["lightning>=2.4,<3", "scikit-image>=0.22", "scipy>=1.11", "tensorboard>=2.14"],
         "export": ["onnx>=1.16", "onnxruntime>=1.18", "onnxscript>=0.3"],
         "openvino": ["openvino>=2024.4", "nncf>=2.13"],
         "spconv": ["spconv-cu120>=2.3.6,<2.4", "cumm-cu120<0.8"],
@@ -67,7 +67,6 @@ setup(
             "pytest-xdist>=3.5",
             "rosbags-image>=0.10,<0.11",
             "ruff>=0.6",
-            "scipy>=1.11",
             "shapely>=2.0",
             "types-PyYAML>=6",
         ],

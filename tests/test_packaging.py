@@ -26,6 +26,7 @@ THIRD_PARTY = {
     "rich": ("rich", "python3-rich"),
     "rosbags": ("rosbags", "python3-rosbags-pip"),
     "safetensors": ("safetensors", None),
+    "scipy": ("scipy", "python3-scipy"),
     "skimage": ("scikit-image", "python3-skimage"),
     "torch": ("torch", "python3-torch"),
     "typer": ("typer", "python3-typer"),

@@ -31,6 +31,7 @@ TEACHERS = {
 STUDENTS = {
     "bev": "mono3d_kd_core.students.bev.student:BevStudent",
     "keypoint": "mono3d_kd_core.students.keypoint:KeypointStudent",
+    "query": "mono3d_kd_core.students.query.student:QueryStudent",
 }
 
 

@@ -12,7 +12,7 @@ from mono3d_kd_core.training.hvdistill import HvDistillRun
 from mono3d_kd_core.training.hvdistill_recipe import HvDistillRecipe
 from mono3d_kd_core.training.privileged import PrivilegedRun
 from mono3d_kd_core.training.privileged_recipe import RECIPES as PRIVILEGED
-from mono3d_kd_core.training.recipe import Recipe, find_recipe, read_recipe
+from mono3d_kd_core.training.recipe import QueryRecipe, Recipe, find_recipe, read_recipe
 from mono3d_kd_core.training.run import Run
 from mono3d_kd_core.training.teacher import TeacherRun
 from mono3d_kd_core.training.teacher_recipe import RECIPES
@@ -44,4 +44,5 @@ def planned_run(
         return TeacherRun(validated(teacher, content, str(path)), data, val, out, licence)
     if method := PRIVILEGED.get(architecture):
         return PrivilegedRun(validated(method, content, str(path)), data, val, out, licence)
-    return Run(validated(Recipe, content, str(path)), data, val, out, licence)
+    plain = QueryRecipe if architecture == "query" else Recipe
+    return Run(validated(plain, content, str(path)), data, val, out, licence)

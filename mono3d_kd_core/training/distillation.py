@@ -42,8 +42,7 @@ class DistillationModule(TrainingModule):
             teacher.to(self.device).eval().requires_grad_(False)
 
     def on_train_epoch_start(self) -> None:
-        """Let what is not taught rest, and make the epoch's chance (dropout) depend on seed and epoch only."""
-        torch.manual_seed(self.schedule.seed * 100_003 + self.current_epoch)
+        """Let what is not taught rest."""
         for part in self.distiller.untaught:
             part.eval()
 

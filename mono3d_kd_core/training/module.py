@@ -31,6 +31,10 @@ class TrainingModule(pl.LightningModule):
         self.truth: list[Boxes3D] = []
         self.average_precision = AveragePrecision(student.classes)
 
+    def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
+        """Make a step's chance (dropout) depend on seed, epoch and step only, so that a resumed run takes the same steps."""
+        torch.manual_seed((self.schedule.seed * 100_003 + self.current_epoch) * 1_000_003 + batch_idx)
+
     def training_step(self, batch: Batch, _: int) -> Tensor:
         """Return the loss of a batch; ModelError ends a run whose loss is no number."""
         terms = self.terms(batch)

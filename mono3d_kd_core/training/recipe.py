@@ -12,6 +12,7 @@ from mono3d_kd_core.deploy.validation import validated
 from mono3d_kd_core.errors import ModelError
 from mono3d_kd_core.students.keypoint import KeypointConfig
 from mono3d_kd_core.students.peaks import PeakConfig
+from mono3d_kd_core.students.query.config import QueryConfig
 
 
 class Section(BaseModel):
@@ -96,10 +97,22 @@ class KeypointLearning(PeakLearning):
     student: KeypointConfig = KeypointConfig()
 
 
+class QueryLearning(PeakLearning):
+    """A query network and how it is trained."""
+
+    student: QueryConfig = QueryConfig()
+
+
 class Recipe(KeypointLearning):
-    """A student and how it is trained."""
+    """A keypoint student that learns labels, or a teacher's boxes alone."""
 
     architecture: Literal["keypoint"] = "keypoint"
+
+
+class QueryRecipe(QueryLearning):
+    """A query student that learns the same."""
+
+    architecture: Literal["query"]
 
 
 def load_recipe(path: Path, changes: list[str] | None = None) -> Recipe:

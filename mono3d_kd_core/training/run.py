@@ -22,6 +22,8 @@ from mono3d_kd_core.students.backbones import load_backbone_weights
 from mono3d_kd_core.students.keypoint import KeypointConfig, KeypointStudent
 from mono3d_kd_core.students.keypoint_targets import network_focal
 from mono3d_kd_core.students.peaks import PeakConfig, PeakStudent
+from mono3d_kd_core.students.query.config import QueryConfig
+from mono3d_kd_core.students.query.student import QueryStudent
 from mono3d_kd_core.training.cache import Track
 from mono3d_kd_core.training.data import RecipeData
 from mono3d_kd_core.training.examples import Examples, open_labelled
@@ -35,7 +37,9 @@ RECIPE = "recipe.yaml"
 SHOWN_SCORE = 0.3
 """The score threshold that the card recommends: calibrated, so about one in three of the weakest boxes shown is right."""
 NEGLIGIBLE_SCORE = 0.03
-NETWORKS: Mapping[type[PeakConfig], Callable[[Any], PeakStudent]] = {KeypointConfig: KeypointStudent}
+NETWORKS: Mapping[type[PeakConfig], Callable[[Any], PeakStudent]] = {
+    KeypointConfig: KeypointStudent, QueryConfig: QueryStudent,
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
