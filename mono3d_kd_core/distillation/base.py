@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from mono3d_kd_core.distillation.boxes2d import Boxes2D
 from mono3d_kd_core.geometry.boxes import Boxes3D
 from mono3d_kd_core.geometry.camera import CameraModel
 from mono3d_kd_core.students.base import Annotation, StudentOutput
@@ -22,7 +23,7 @@ class Taught:
 
     teacher is a teacher's answer; labels are a person's boxes, frame "lidar"; depth (H,W) metres at the pixels of the
     student's input, 0 where unknown; image (H,W,3) uint8 RGB is that input, camera took it; annotation is what may be
-    taught about it in its own frame.
+    taught about it in its own frame; boxes2d is what is known of objects that nobody placed in space.
     """
 
     teacher: TeacherOutput | None = None
@@ -31,6 +32,7 @@ class Taught:
     image: NDArray[np.uint8] | None = None
     camera: CameraModel | None = None
     annotation: Annotation | None = None
+    boxes2d: Boxes2D | None = None
 
 
 class Distiller(nn.Module, ABC):

@@ -16,6 +16,8 @@ from mono3d_kd_core.training.recipe import QueryRecipe, Recipe, find_recipe, rea
 from mono3d_kd_core.training.run import Run
 from mono3d_kd_core.training.teacher import TeacherRun
 from mono3d_kd_core.training.teacher_recipe import RECIPES
+from mono3d_kd_core.training.weak import WeakRun
+from mono3d_kd_core.training.weak_recipe import SkdRecipe
 
 
 def planned_run(
@@ -38,6 +40,11 @@ def planned_run(
         return CmkdRun(validated(CmkdRecipe, content, str(path)), data, val, out, licence)
     if architecture == "hvdistill":
         return HvDistillRun(validated(HvDistillRecipe, content, str(path)), data, val, out, licence)
+    if architecture == "skd_wm3d":
+        weak = validated(SkdRecipe, content, str(path))
+        if not data and not weak.sources:
+            raise ModelError(f"{path}: this recipe names no data; give --data, or sources")
+        return WeakRun.of(weak, data, val, out, licence)
     if not data:
         raise ModelError(f"{path}: this recipe names no data; give --data")
     if teacher := RECIPES.get(architecture):
