@@ -11,52 +11,36 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from rclpy.clock import Clock, ClockType
-from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy, qos_profile_sensor_data
+from rclpy.qos import QoSProfile, ReliabilityPolicy, qos_profile_sensor_data
 from sensor_msgs.msg import CameraInfo, PointCloud2
-from std_msgs.msg import Bool, Header
+from std_msgs.msg import Header
 from vision_msgs.msg import Detection3DArray
 from visualization_msgs.msg import MarkerArray
 
-from mono3d_kd_core.errors import CalibrationError, DataError, Mono3DError
+from mono3d_kd_core.errors import CalibrationError, DataError
 from mono3d_kd_core.frames import SensorFrame
-from mono3d_kd_core.geometry.boxes import Boxes3D
 from mono3d_kd_core.geometry.tree import TransformError
 from mono3d_kd_core.io.files import write_atomically
 from mono3d_kd_core.io.rig import RigFile, Sync, Topics
-from mono3d_kd_core.targets import Provenance, TargetSettings, TargetStore
-from mono3d_kd_core.teachers.base import Teacher, TeacherOutput
 from mono3d_kd_ros import messages, process
 from mono3d_kd_ros.camera_input import is_rectified
+from mono3d_kd_ros.cloud_check import CloudCheck
 from mono3d_kd_ros.delays import DelayOutputs
 from mono3d_kd_ros.diagnostics import WARN, Condition, Finding, Limits
+from mono3d_kd_ros.end_of_replay import EndOfReplay
 from mono3d_kd_ros.frame_node import FrameNode, Refused
 from mono3d_kd_ros.inputs import image_type, subscribe
-from mono3d_kd_ros.managed_node import describe
+from mono3d_kd_ros.labelling import Labelling
 from mono3d_kd_ros.markers import markers_message
 from mono3d_kd_ros.player_control import PlayerControl
 from mono3d_kd_ros.rig_input import FrameNumbers, RigInput, Sighting, bag_of
-from mono3d_kd_ros.settings import KEEP_ALL, TeacherSettings
+from mono3d_kd_ros.settings import TeacherSettings
+from mono3d_kd_ros.teacher_bundle import TeacherBundle, load_bundle
 from mono3d_kd_ros.transform_input import TransformInput
 from mono3d_kd_ros.worker import Worker
 
 ON_THE_WAY = 64
 """Frames that may still come after the player was asked to hold."""
-QUIET_S = 1.0
-"""How long after the player's end its last messages may still be on their way through this node."""
-
-
-def load_bundle(settings: TeacherSettings) -> Teacher:
-    """Load the bundle that the parameters name. Raises ModelError in words."""
-    from mono3d_kd_core.deploy.loading import load_teacher
-
-    if not settings.model:
-        raise Mono3DError("the parameter `model` is empty; give the path of a teacher's bundle")
-    if settings.threads:
-        import torch
-
-        torch.set_num_threads(settings.threads)
-    return load_teacher(settings.model, settings.device)
 
 
 class TeacherNode(FrameNode[TeacherSettings]):
@@ -66,19 +50,17 @@ class TeacherNode(FrameNode[TeacherSettings]):
     is counted as dropped with a reason. In the mode lossless the player is held while too many frames wait.
     """
 
-    def __init__(self, load: Callable[[TeacherSettings], Teacher] = load_bundle, **node_options: Any) -> None:
+    def __init__(self, load: Callable[[TeacherSettings], TeacherBundle] = load_bundle, **node_options: Any) -> None:
         super().__init__("teacher_node", TeacherSettings, **node_options)
         self._load = load
-        self._teacher: Teacher | None = None
-        self._targets: TargetStore | None = None
-        self._keep = TargetSettings()
+        self._labelling: Labelling | None = None
+        self._cloud_check: CloudCheck | None = None
         self._numbers: FrameNumbers | None = None
         self._rig: RigFile | None = None
         self._input: RigInput | None = None
         self._player: PlayerControl | None = None
+        self._end: EndOfReplay | None = None
         self._finished: threading.Event | None = None
-        self._ended = False
-        self._flush_timer: Any = None
         self._cloud_drops: dict[str, int] = {}
         self._pauses = 0
 
@@ -102,12 +84,10 @@ class TeacherNode(FrameNode[TeacherSettings]):
         s = self.settings
         bag = bag_of(s.bag, s.rig)
         self._rig = bag.rig_file if bag is not None else self._own_rig()
-        self._teacher = self._load(s)
-        least = s.min_score if s.min_score > KEEP_ALL else None
-        self._keep = TargetSettings(min_score=least, responses=s.responses, bev=s.bev, depth=s.depth)
-        self._targets = TargetStore(s.out, Provenance.of(self._teacher, self._keep)) if s.out else None
-        stored = self._targets.ids if self._targets is not None else []
-        self._numbers = FrameNumbers(bag, first=int(stored[-1]) + 1 if stored else 0)
+        bundle = self._load(s)
+        self._labelling = Labelling(bundle.teacher, s)
+        self._cloud_check = CloudCheck(bundle.lidar, self.get_logger().warning)
+        self._numbers = FrameNumbers(bag, first=self._labelling.next_number)
         self.statistics.late_after = float("inf") if s.mode == "lossless" else s.late_after
         self.outputs = {
             "detections": self.create_publisher(Detection3DArray, "~/detections", 10),
@@ -128,7 +108,7 @@ class TeacherNode(FrameNode[TeacherSettings]):
         )
 
     def activate(self) -> None:
-        """Listen to camera, LiDAR and tf."""
+        """Listen to camera, LiDAR, tf and the player."""
         assert self._rig is not None
         assert self._numbers is not None
         s = self.settings
@@ -138,21 +118,20 @@ class TeacherNode(FrameNode[TeacherSettings]):
         self._input = RigInput(self._rig, self._numbers, self._on_sighting, self.refuse)
         self.transforms = TransformInput(self)
         self._player = PlayerControl(self, s.player, s.queue, s.queue // 2) if lossless else None
+        self._end = EndOfReplay(self, s.player, self._on_end)
         qos = QoSProfile(depth=100, reliability=ReliabilityPolicy.RELIABLE) if lossless else qos_profile_sensor_data
         kind = image_type(self.resolve_topic_name("image"), s.compressed)
-        latched = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
-        self._ended = False
         self.inputs = [
             subscribe(self, CameraInfo, "camera_info", self._input.add_camera_info, qos),
             subscribe(self, kind, "image", self._on_image, qos, lost=self.statistics.lose),
             subscribe(self, PointCloud2, "points", self._input.add_points, qos),
-            self.create_subscription(Bool, f"{s.player}/finished", self._on_finished, latched),
         ]
 
     def deactivate(self) -> None:
         """Stop listening; in the mode lossless all that has come is still answered."""
         self.stop_listening()
-        self._stop_flushing()
+        if self._end is not None:
+            self._end.close()
         if self._input is not None:
             self._input.flush()
             self._cloud_drops = self._input.cloud_drops
@@ -160,6 +139,7 @@ class TeacherNode(FrameNode[TeacherSettings]):
         if self.worker is not None:
             self.worker.stop(finish=self.settings.mode == "lossless")
             self.worker = None
+        self._end = None
         if self._player is not None:
             self._player.close()
             self._pauses += self._player.pauses
@@ -169,11 +149,10 @@ class TeacherNode(FrameNode[TeacherSettings]):
     def cleanup(self) -> None:
         """Free the teacher and the outputs, and finish the store."""
         super().cleanup()
-        if self._targets is not None:
-            targets, self._targets = self._targets, None
-            targets.write_index()
-            targets.close()
-        self._teacher = self._numbers = None
+        if self._labelling is not None:
+            labelling, self._labelling = self._labelling, None
+            labelling.close()
+        self._cloud_check = self._numbers = None
 
     def _on_image(self, message: Any) -> None:
         self.statistics.receive()
@@ -197,40 +176,25 @@ class TeacherNode(FrameNode[TeacherSettings]):
         if self._player is not None and self.worker is not None:
             self._player.update(len(self.worker))
 
-    def _on_finished(self, message: Bool) -> None:
+    def _on_end(self) -> None:
         """Answer the last pair too, which otherwise waits for a message that might be nearer in time."""
-        self._stop_flushing()
-        if message.data:
-            steady = Clock(clock_type=ClockType.STEADY_TIME)
-            self._flush_timer = self.create_timer(QUIET_S, self._flush, clock=steady)
-
-    def _flush(self) -> None:
-        self._stop_flushing()
         if self._input is not None:
             self._input.flush()
-        self._ended = True
         self._leave_at_end()
 
-    def _stop_flushing(self) -> None:
-        if self._flush_timer is not None:
-            self.destroy_timer(self._flush_timer)
-            self._flush_timer = None
-
     def _leave_at_end(self) -> None:
-        done = self._ended and self.statistics.in_work == 0
-        if done and self.settings.exit_at_end and self._finished is not None:
+        ended = self._end is not None and self._end.reached
+        if ended and self.statistics.in_work == 0 and self.settings.exit_at_end and self._finished is not None:
             self._finished.set()
 
     def answer(self, item: Sighting) -> None:
         """Let the teacher look at one frame, store and publish what it says; what is stored already is published again."""
+        assert self._labelling is not None
+        assert self._cloud_check is not None
         frame = self._frame(item)
-        known = self._known(frame)
-        if known is None:
-            boxes = frame.rig.boxes_in_camera(self._observe(frame).boxes)
-            if self._keep.min_score is not None:
-                boxes = boxes[boxes.score >= self._keep.min_score]
-        else:
-            boxes = known
+        self._cloud_check.look(frame.points)
+        known = self._labelling.stored(frame)
+        boxes = self._labelling.label(frame) if known is None else known
         header = Header(stamp=item.image.header.stamp, frame_id=item.camera_frame)
         T = messages.optical_from_picture(item.camera)
         self.outputs["detections"].publish(messages.detections_message(boxes, header, T))
@@ -238,32 +202,6 @@ class TeacherNode(FrameNode[TeacherSettings]):
             self.outputs["markers"].publish(markers_message(boxes, header, T))
         if known is not None:
             raise Refused("already_stored", "")
-
-    def _known(self, frame: SensorFrame) -> Boxes3D | None:
-        """Return the boxes of a frame that is stored already; raise Refused where it was made of something else."""
-        if self._targets is None or not self._targets.has(frame.id):
-            return None
-        try:
-            self._targets.check_input(frame)
-            return self._targets.read(frame.id).boxes
-        except DataError as error:
-            raise Refused("other_recording", str(error)) from error
-
-    def _observe(self, frame: SensorFrame) -> TeacherOutput:
-        """Ask the teacher and store what it says; raise Refused where that cannot be."""
-        assert self._teacher is not None
-        try:
-            output = self._teacher.observe(frame, self._keep.want)
-        except DataError as error:
-            raise Refused("teacher_refused", str(error)) from error
-        except Exception as error:
-            raise Refused("teacher_error", describe(error)) from error
-        try:
-            if self._targets is not None:
-                self._targets.write(frame, output)
-        except DataError as error:
-            raise Refused("not_stored", str(error)) from error
-        return output
 
     def _frame(self, item: Sighting) -> SensorFrame:
         assert self._rig is not None
@@ -295,11 +233,13 @@ class TeacherNode(FrameNode[TeacherSettings]):
         }  # fmt: skip
 
     def condition(self) -> Condition:
-        """Tell how the frames flow, what waits, and whether the player obeys."""
+        """Tell how the frames flow, what waits, whether the player obeys, and whether the LiDAR is like the trained one."""
         values = {"model": self.get_parameter("model").value, "out": self.get_parameter("out").value}
         findings = []
-        if self._teacher is not None:
-            values |= {"model hash": self._teacher.fingerprint, "architecture": self._teacher.architecture}
+        if self._labelling is not None:
+            values |= self._labelling.model
+        if self._cloud_check is not None:
+            findings = [Finding(WARN, remark) for remark in self._cloud_check.remarks]
         if self._input is not None:
             values |= {f"clouds dropped: {reason}": str(n) for reason, n in self._input.cloud_drops.items()}
             values["sync error [ms]"] = f"{self._input.sync_error_ms:.2f}"
@@ -307,7 +247,8 @@ class TeacherNode(FrameNode[TeacherSettings]):
                 findings.append(Finding(WARN, "no CameraInfo yet"))
         if self.worker is not None:
             values["frames waiting"] = str(len(self.worker))
-        if self._player is not None and self._player.unanswered and not self._ended:
+        ended = self._end is not None and self._end.reached
+        if self._player is not None and self._player.unanswered and not ended:
             findings.append(Finding(WARN, f"the mode is lossless, but there is no player {self._player.name} to hold"))
         return self.flow(findings, values)
 

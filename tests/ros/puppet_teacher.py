@@ -7,11 +7,14 @@ import time
 
 import numpy as np
 
+from mono3d_kd_core.deploy.trained_lidar import TrainedLidar
 from mono3d_kd_core.errors import DataError
 from mono3d_kd_core.frames import SensorFrame
 from mono3d_kd_core.geometry.boxes import Boxes3D
 from mono3d_kd_core.teachers.base import Responses, TeacherOutput, Want
 from mono3d_kd_ros import process
+from mono3d_kd_ros.settings import TeacherSettings
+from mono3d_kd_ros.teacher_bundle import TeacherBundle
 from mono3d_kd_ros.teacher_node import TeacherNode
 
 
@@ -41,5 +44,10 @@ class Puppet:
         return TeacherOutput(boxes, responses=Responses(frame.points[:, :3], frame.points[:, :2], codes))
 
 
+def load(settings: TeacherSettings) -> TeacherBundle:
+    """Return a puppet as slow as the parameter `model` says in seconds, trained on sweeps of 64 beams."""
+    return TeacherBundle(Puppet(float(settings.model or 0)), TrainedLidar(ground=-1.7, beams=64, reach=50.0, intensity=1.0))
+
+
 if __name__ == "__main__":
-    sys.exit(process.run(lambda: TeacherNode(lambda settings: Puppet(float(settings.model or 0)))))
+    sys.exit(process.run(lambda: TeacherNode(load)))

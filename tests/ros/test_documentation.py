@@ -34,7 +34,7 @@ def test_parameters_that_are_named_exist(name: str) -> None:
     assert any(name in model.model_fields for model in (StudentSettings, TeacherSettings, PlayerSettings))
 
 
-def tests_named() -> list[tuple[str, str]]:
+def named_tests() -> list[tuple[str, str]]:
     """Return the files, and what to look for in them, that the tables of faults name as tests."""
     page = (REPOSITORY / "docs/reliability.md").read_text().partition("## Measured")[0]
     rows = [line.split("|")[3] for line in page.splitlines() if line.startswith("| ") and line.count("|") == 4]
@@ -50,7 +50,7 @@ def tests_named() -> list[tuple[str, str]]:
 
 
 def test_every_fault_has_the_test_that_is_named() -> None:
-    named = tests_named()
+    named = named_tests()
     assert len(named) > 40
     for file, word in named:
         path = REPOSITORY / "tests" / f"{file}.py"
