@@ -37,7 +37,7 @@ class AddWeights(BaseModel):
     """Self- and cross-attention; without, features and answers are compared as they are."""
 
 
-class Add(PrivilegedDistiller):
+class Add(PrivilegedDistiller[KeypointStudent, KeypointOutput]):
     """The student's own losses, and what the teacher adds. Encoding and attention are trained along and stay here."""
 
     def __init__(self, student: KeypointStudent, teacher: DepthAidedKeypoint, weights: AddWeights) -> None:

@@ -13,14 +13,15 @@ from mono3d_kd_core.distillation.regions import Objects
 from mono3d_kd_core.heads.keypoint import CHANNELS
 
 POOL = 4
-"""Attention works on maps pooled so many times: stride 16 of a stride 4 map."""
+"""Attention works on maps pooled so many times: stride 16 of a stride 4 map. Hosts with coarser maps have their own."""
 
 
 class SelfAttention3D(nn.Module):
     """One pre-norm transformer layer over the cells of a pooled map, with positions on queries and keys only."""
 
-    def __init__(self, channels: int, heads: int = 8) -> None:
+    def __init__(self, channels: int, heads: int = 8, pool: int = POOL) -> None:
         super().__init__()
+        self.pool = pool
         self.norm = nn.LayerNorm(channels)
         self.attention = nn.MultiheadAttention(channels, heads, batch_first=True)
         self.feed_forward = nn.Sequential(
@@ -29,8 +30,8 @@ class SelfAttention3D(nn.Module):
         )  # fmt: skip
 
     def forward(self, features: Tensor, position: Tensor) -> Tensor:
-        """Map (B,C,h,w) at stride 4, with positions (B,C,h/4,w/4), to the same shape: what attention adds, added."""
-        pooled = functional.avg_pool2d(features, POOL)
+        """Map (B,C,h,w), with positions (B,C,h/pool,w/pool), to the same shape: what attention adds, added."""
+        pooled = functional.avg_pool2d(features, self.pool)
         rows, columns = pooled.shape[-2:]
         tokens, place = pooled.flatten(2).transpose(1, 2), position.flatten(2).transpose(1, 2)
         normal = self.norm(tokens)
@@ -38,7 +39,7 @@ class SelfAttention3D(nn.Module):
         mixed = tokens + attended
         added = attended + self.feed_forward(mixed)
         added = added.transpose(1, 2).unflatten(2, (rows, columns))
-        return features + functional.interpolate(added, scale_factor=float(POOL), mode="bilinear", align_corners=False)
+        return features + functional.interpolate(added, features.shape[-2:], mode="bilinear", align_corners=False)
 
 
 class TargetAttention(nn.Module):
@@ -48,26 +49,29 @@ class TargetAttention(nn.Module):
     look and nothing more, since only values, which are the student's features, pass to the answer.
     """
 
-    def __init__(self, channels: int, classes: int, heads: int = 8) -> None:
+    def __init__(
+        self, channels: int, classes: int, heads: int = 8, values: int = sum(CHANNELS.values()), pool: int = POOL
+    ) -> None:
+        """Correct `values` numbers and the class logits; the defaults are those of the keypoint student."""
         super().__init__()
-        self.classes = classes
+        self.classes, self.pool = classes, pool
         self.region = nn.Linear(channels, channels)
         self.target = nn.Sequential(
             nn.Linear(4 + classes, channels), nn.ReLU(inplace=True), nn.Linear(channels, channels)
         )
         self.attention = nn.MultiheadAttention(channels, heads, batch_first=True)
-        self.project = nn.Linear(channels, sum(CHANNELS.values()) + classes)
+        self.project = nn.Linear(channels, values + classes)
         # At first the student's answers stand as they are.
         nn.init.zeros_(self.project.weight)
         nn.init.zeros_(self.project.bias)
 
     def forward(self, features: Tensor, position: Tensor, regions: Tensor, objects: Objects, size: Tensor) -> Tensor:
-        """Return corrections (K,34+classes): the head's regressions in their order, then the class logits.
+        """Return corrections (K,values+classes): the host's numbers in their order, then the class logits.
 
-        features (B,C,h,w) at stride 4; position (B,C,h/4,w/4); regions (K,C,7,7) of the teacher; size (2,) width and
+        features (B,C,h,w); position (B,C,h/pool,w/pool); regions (K,C,7,7) of the teacher; size (2,) width and
         height of the picture.
         """
-        pooled = functional.avg_pool2d(features, POOL)
+        pooled = functional.avg_pool2d(features, self.pool)
         place = self._at(position, objects, size)
         one_hot = functional.one_hot(objects.label, self.classes).to(features)
         box = objects.box2d / size.repeat(2)

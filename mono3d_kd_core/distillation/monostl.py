@@ -3,8 +3,9 @@ forerunner: a network of the student's own architecture that sees depth teaches 
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Mapping
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field
@@ -14,14 +15,20 @@ from torch.nn import functional
 from mono3d_kd_core.distillation import monostl_losses
 from mono3d_kd_core.distillation.fusion import Adapters, TopDownFusion
 from mono3d_kd_core.distillation.monostl_losses import Weighting
-from mono3d_kd_core.distillation.privileged import DepthKeypoint
-from mono3d_kd_core.distillation.privileged_distiller import PrivilegedDistiller, Scene
+from mono3d_kd_core.distillation.privileged_distiller import Host, Output, PrivilegedDistiller, Scene
 from mono3d_kd_core.distillation.regions import Objects, inside_boxes, padded_cells, regressions_of, roi_align
 from mono3d_kd_core.heads.keypoint import Regressions
 from mono3d_kd_core.students.keypoint import KeypointOutput, KeypointStudent
-from mono3d_kd_core.students.keypoint_targets import KeypointTargets
 
 STRIDES = (8, 16, 32)
+
+
+class Certainty(NamedTuple):
+    """Of K objects: the student's and the teacher's log standard deviation of depth, and whether both say one (K,)."""
+
+    student: Tensor
+    teacher: Tensor
+    known: Tensor
 
 
 class MonoStlWeights(BaseModel):
@@ -44,31 +51,41 @@ class MonoStlWeights(BaseModel):
     responses: float = Field(default=1.0, ge=0)
 
 
-class MonoStl(PrivilegedDistiller):
-    """The student's own losses, and what the depth teacher adds. Fusion and adapters are trained along and stay here."""
+class SelectiveTransfer(PrivilegedDistiller[Host, Output]):
+    """The student's own losses, and what the depth teacher adds. Fusion and adapters are trained along and stay here.
 
-    def __init__(self, student: KeypointStudent, teacher: DepthKeypoint, weights: MonoStlWeights) -> None:
+    What a host has to tell: how sure both nets are of each object's depth, and how far apart their answers are.
+    """
+
+    def __init__(self, student: Host, teacher: Host, weights: MonoStlWeights) -> None:
         super().__init__(student, teacher, "lidar")
         self.weights = weights
         channels = student.backbone.channels
         self.fusion = TopDownFusion(channels, max(channels.values()))
         self.adapters = Adapters({stride: channels[stride] for stride in STRIDES})
 
-    def transfer(self, output: KeypointOutput, seen: KeypointOutput, scene: Scene) -> dict[str, Tensor]:
+    @abstractmethod
+    def certainty(self, output: Output, seen: Output, scene: Scene) -> Certainty:
+        """Return how sure both are of the depth of the scene's objects."""
+
+    @abstractmethod
+    def responses(self, output: Output, seen: Output, scene: Scene) -> Tensor:
+        """Compare the answers of both."""
+
+    def transfer(self, output: Output, seen: Output, scene: Scene) -> dict[str, Tensor]:
         """Return the weighted terms of distillation."""
         w, terms = self.weights, {}
         adapted = {s: part.float() for s, part in self.adapters(self.fusion(output.features)).items()}
-        mine = regressions_of(self.student.head, output.neck, scene.objects).depth[:, 1].float()
-        theirs = regressions_of(self.teacher.head, seen.neck, scene.objects).depth[:, 1].float()
+        sure = self.certainty(output, seen, scene)
         if w.features:
-            weight = monostl_losses.transfer_weight(mine, theirs, scene.objects.visible, w.weighting)
+            weight = monostl_losses.transfer_weight(sure.student, sure.teacher, sure.known, w.weighting)
             terms["features"] = w.features * _features(adapted, seen.features, scene.objects, weight)
         if w.relations and w.relation == "objects":
-            terms["relations"] = w.relations * self._relations(adapted, seen.features, scene.objects, theirs)
+            terms["relations"] = w.relations * self._relations(adapted, seen.features, scene.objects, sure.teacher)
         if w.relations and w.relation == "affinity":
             terms["relations"] = w.relations * _affinity(adapted, seen.features)
         if w.responses:
-            terms["responses"] = w.responses * self._responses(output, seen, scene.targets)
+            terms["responses"] = w.responses * self.responses(output, seen, scene)
         return terms
 
     def _relations(
@@ -84,8 +101,19 @@ class MonoStl(PrivilegedDistiller):
             ]
         ).sum()  # fmt: skip
 
-    def _responses(self, output: KeypointOutput, seen: KeypointOutput, targets: KeypointTargets) -> Tensor:
+
+class MonoStl(SelectiveTransfer[KeypointStudent, KeypointOutput]):
+    """On the keypoint student: everything about an object is read at the cell of its projected centre."""
+
+    def certainty(self, output: KeypointOutput, seen: KeypointOutput, scene: Scene) -> Certainty:
+        """Read the log standard deviation at the objects' cells."""
+        mine = regressions_of(self.student.head, output.neck, scene.objects).depth[:, 1].float()
+        theirs = regressions_of(self.teacher.head, seen.neck, scene.objects).depth[:, 1].float()
+        return Certainty(mine, theirs, scene.objects.visible)
+
+    def responses(self, output: KeypointOutput, seen: KeypointOutput, scene: Scene) -> Tensor:
         """Compare the heads at all cells of the objects' Gaussians, the heading at their centres."""
+        targets = self.student.targets(scene.annotations, scene.cameras).to(output.neck.device)
         image, cell = (targets.heatmap.amax(1) > 0).flatten(1).nonzero(as_tuple=True)
         mine, theirs = self._answers(output, seen, image, cell)
         responses = monostl_losses.response_loss(mine, theirs)

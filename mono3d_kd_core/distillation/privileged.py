@@ -1,6 +1,6 @@
-"""Teachers that are the keypoint student with depth to look at, and how a batch is shown to them.
+"""Teachers that are a student with depth to look at: the keypoint student's, and how a batch is shown to any of them.
 
-Both take (B,4,H,W) float: RGB in [0, 255], then depth in metres, 0 where unknown. Depth is brought to the reference focal
+All take (B,4,H,W) float: RGB in [0, 255], then depth in metres, 0 where unknown. Depth is brought to the reference focal
 length, in which the heads speak, so that a crop that enlarges the picture also brings its depth nearer.
 """
 
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Sequence
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -37,8 +38,7 @@ class PrivilegedKeypoint(KeypointStudent):
         self, images: Tensor, cameras: Sequence[CameraModel] = (), poses: Sequence[Matrix] = (), dense: bool = False
     ) -> KeypointOutput:
         """Run the network on (B,4,H,W) pictures with depth, taken by `cameras`."""
-        scale = [self.config.reference_focal / network_focal(camera) for camera in cameras]
-        depth = images[:, 3:] * torch.tensor(scale, dtype=torch.float32, device=images.device).view(-1, 1, 1, 1)
+        depth = depth_at(images, cameras, self.config.reference_focal)
         features, neck = self.look(images[:, :3], (depth - DEPTH_MEAN) / DEPTH_STD)
         regressions = self.head.dense(neck) if dense else None
         return KeypointOutput(features, neck, self.head.heatmap_logits(neck), regressions)
@@ -72,7 +72,16 @@ class DepthAidedKeypoint(PrivilegedKeypoint):
         return features, self.fuse(torch.cat([self.neck(features), self.depth_encoder(depth)], 1))
 
 
-def freeze(teacher: PrivilegedKeypoint) -> PrivilegedKeypoint:
+def depth_at(images: Tensor, cameras: Sequence[CameraModel], reference_focal: float) -> Tensor:
+    """Return the depth (B,1,H,W) in pictures (B,4,H,W) as the reference focal length, in pixels, would have it."""
+    scale = [reference_focal / network_focal(camera) for camera in cameras]
+    return images[:, 3:] * torch.tensor(scale, dtype=torch.float32, device=images.device).view(-1, 1, 1, 1)
+
+
+Teacher = TypeVar("Teacher", bound=nn.Module)
+
+
+def freeze(teacher: Teacher) -> Teacher:
     """Return the teacher as it is to stay: no gradients, batch statistics at rest."""
     return teacher.eval().requires_grad_(False)
 

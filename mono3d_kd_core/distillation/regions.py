@@ -34,6 +34,10 @@ class Objects:
     def __len__(self) -> int:
         return len(self.image)
 
+    def chosen(self, index: Tensor) -> Objects:
+        """Return the objects at an index or mask."""
+        return Objects(*(part[index] for part in vars(self).values()))
+
 
 def objects_of(
     annotations: Sequence[Annotation], cameras: Sequence[CameraModel], classes: Sequence[str], device: torch.device

@@ -51,6 +51,12 @@ class KeypointOutput(StudentOutput):
     heatmap: Tensor
     dense: Regressions | None = None
 
+    def of(self, images: Sequence[int]) -> KeypointOutput:
+        """Return what is said of some images of the batch, without dense regressions."""
+        index = list(images)
+        features = {stride: level[index] for stride, level in self.features.items()}
+        return KeypointOutput(features, self.neck[index], self.heatmap[index])
+
 
 class KeypointStudent(PeakStudent):
     """Backbone, neck and heads; see `KeypointConfig`."""

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import ClassVar, Literal, TypeVar
+from typing import Any, ClassVar, Literal
 
 import torch
 from lightning.pytorch.callbacks import Callback
@@ -14,12 +14,14 @@ from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from mono3d_kd_core.deploy.bundle import Bundle, load_bundle
 from mono3d_kd_core.deploy.validation import validated
 from mono3d_kd_core.distillation.add import Add
+from mono3d_kd_core.distillation.add_query import AddQuery
 from mono3d_kd_core.distillation.depth_input import DepthSource
 from mono3d_kd_core.distillation.monostl import MonoStl
+from mono3d_kd_core.distillation.monostl_query import MonoStlQuery
 from mono3d_kd_core.distillation.privileged import DepthAidedKeypoint, DepthKeypoint, shown
 from mono3d_kd_core.distillation.privileged_distiller import PrivilegedDistiller
+from mono3d_kd_core.distillation.privileged_query import DepthAidedQuery, DepthQuery
 from mono3d_kd_core.errors import DataError, ModelError
-from mono3d_kd_core.students.keypoint import KeypointConfig, KeypointStudent
 from mono3d_kd_core.students.peaks import PeakConfig, PeakStudent
 from mono3d_kd_core.training.data import Batch, RecipeData, collate
 from mono3d_kd_core.training.distillation import DistillationModule, known_of
@@ -27,10 +29,28 @@ from mono3d_kd_core.training.examples import Examples, open_labelled
 from mono3d_kd_core.training.leaks import Guard
 from mono3d_kd_core.training.lessons import Lesson, Lessons, SourceConfig, collate_lessons
 from mono3d_kd_core.training.module import TrainingModule
-from mono3d_kd_core.training.privileged_recipe import AddRecipe, Method
-from mono3d_kd_core.training.recipe import KeypointLearning
+from mono3d_kd_core.training.privileged_recipe import AddQueryRecipe, AddRecipe, Method
+from mono3d_kd_core.training.recipe import KeypointLearning, PeakLearning, QueryLearning
 from mono3d_kd_core.training.run import Run, progress
 from mono3d_kd_core.training.stages import finished_bundle
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What a method is made of on a host: how the host learns labels alone, the teacher's network, and the distiller."""
+
+    learning: type[PeakLearning]
+    teacher: type[PeakStudent]
+    distiller: Callable[[Any, Any, Any], PrivilegedDistiller[Any, Any]]
+
+
+PARTS = {
+    "monostl": Parts(KeypointLearning, DepthKeypoint, MonoStl),
+    "add": Parts(KeypointLearning, DepthAidedKeypoint, Add),
+    "monostl_query": Parts(QueryLearning, DepthQuery, MonoStlQuery),
+    "add_query": Parts(QueryLearning, DepthAidedQuery, AddQuery),
+}
+"""By the recipe's architecture."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +72,7 @@ class PrivilegedRun:
         teacher = self._teacher(resume, quiet)
         recipe = self.recipe
         if recipe.baseline is not None:
-            plain = KeypointLearning.model_validate(self._shared() | {"schedule": recipe.baseline})
+            plain = PARTS[recipe.architecture].learning.model_validate(self._shared() | {"schedule": recipe.baseline})
             start = _finished(Run(plain, self.data, self.val, self.out / "baseline", self.licence), resume, quiet)
             recipe = recipe.model_copy(update={"weights": start.path})
         out = self.out / "student"
@@ -67,7 +87,7 @@ class PrivilegedRun:
         if weights is not None and weights.is_dir():
             # A student's bundle has not a teacher's shape; ImageNet's weights suit both.
             shared["weights"] = None
-        recipe = KeypointLearning.model_validate(shared | {"schedule": config.schedule})
+        recipe = PARTS[self.recipe.architecture].learning.model_validate(shared | {"schedule": config.schedule})
         stage = _TeacherStage(recipe, self.data, self.val, self.out / "teacher", self.licence, method=self.recipe)
         # Read again: what is stored is rounded, and a resumed run must have the same teacher.
         return load_bundle(_finished(stage, resume, quiet).path)
@@ -114,8 +134,8 @@ class _TeacherStage(_LessonRun):
         return RecipeData(self.recipe, train, val, self.out / "cache", progress(quiet), join, join)
 
     def _network(self, config: PeakConfig) -> PeakStudent:
-        assert isinstance(config, KeypointConfig)
-        return _teacher_type(self.method)(config)
+        kind: Callable[[PeakConfig], PeakStudent] = PARTS[self.method.architecture].teacher
+        return kind(config)
 
     def _pictures(self) -> list[Callback]:
         return []
@@ -136,13 +156,10 @@ class _StudentStage(_LessonRun):
         return RecipeData(self.recipe, train, val, self.out / "cache", progress(quiet), collate_lessons)
 
     def _module(self, student: PeakStudent) -> TrainingModule:
-        assert isinstance(student, KeypointStudent)
-        return PrivilegedModule(student, self._distiller(student), None, self.recipe.schedule)
-
-    def _distiller(self, student: KeypointStudent) -> PrivilegedDistiller:
-        if isinstance(self.method, AddRecipe):
-            return Add(student, _load(self.teacher, DepthAidedKeypoint, student.config), self.method.teach)
-        return MonoStl(student, _load(self.teacher, DepthKeypoint, student.config), self.method.teach)
+        parts = PARTS[self.method.architecture]
+        teacher = _load(self.teacher, parts.teacher, student.config)
+        distiller = parts.distiller(student, teacher, self.method.teach)
+        return PrivilegedModule(student, distiller, None, self.recipe.schedule)
 
     def _origin(self) -> dict[str, str]:
         return {"method": self.method.architecture, "teacher_sha256": self.teacher.card.weights_sha256}
@@ -174,31 +191,25 @@ class DepthPictures:
         return replace(collate(lessons), images=torch.stack(pictures))
 
 
-def _teacher_type(method: Method) -> type[DepthKeypoint] | type[DepthAidedKeypoint]:
-    return DepthAidedKeypoint if isinstance(method, AddRecipe) else DepthKeypoint
-
-
 def _depth_source(method: Method) -> DepthSource:
-    return method.teach.depth if isinstance(method, AddRecipe) else "lidar"
+    return method.teach.depth if isinstance(method, (AddRecipe, AddQueryRecipe)) else "lidar"
 
 
-Network = TypeVar("Network", DepthKeypoint, DepthAidedKeypoint)
-
-
-def _load(bundle: Bundle, kind: type[Network], student: KeypointConfig) -> Network:
+def _load(bundle: Bundle, kind: type[PeakStudent], student: PeakConfig) -> PeakStudent:
     """Build a privileged teacher. Raises ModelError for a bundle of another kind or of another shape than the student's."""
     if bundle.card.architecture != kind.architecture:
         raise ModelError(
             f"{bundle.path}: holds a {bundle.card.architecture}, but this method's teacher is a {kind.architecture}"
         )
-    config = validated(KeypointConfig, bundle.card.config, f"{bundle.path}/card.yaml")
+    config = validated(kind.config_type, bundle.card.config, f"{bundle.path}/card.yaml")
     _check_alike(config, student)
-    teacher = kind(config)
+    build: Callable[[PeakConfig], PeakStudent] = kind
+    teacher = build(config)
     teacher.load_state_dict(bundle.tensors)
     return teacher
 
 
-def _check_alike(teacher: KeypointConfig, student: KeypointConfig) -> None:
+def _check_alike(teacher: PeakConfig, student: PeakConfig) -> None:
     """Raise ModelError where the two have different shapes or speak of depth at different focal lengths."""
     for name in student.alike:
         mine, theirs = getattr(student, name), getattr(teacher, name)

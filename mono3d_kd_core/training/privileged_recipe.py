@@ -9,7 +9,9 @@ from pydantic import model_validator
 
 from mono3d_kd_core.distillation.add import AddWeights
 from mono3d_kd_core.distillation.monostl import MonoStlWeights
-from mono3d_kd_core.training.recipe import KeypointLearning, ScheduleConfig, Section
+from mono3d_kd_core.students.keypoint import KeypointConfig
+from mono3d_kd_core.students.query.config import QueryConfig
+from mono3d_kd_core.training.recipe import PeakLearning, ScheduleConfig, Section
 
 
 class DepthTeacherConfig(Section):
@@ -25,8 +27,8 @@ class DepthTeacherConfig(Section):
         return self
 
 
-class PrivilegedRecipe(KeypointLearning):
-    """A keypoint student, its teacher with depth, and how long each is trained. `schedule` is the student's."""
+class PrivilegedRecipe(PeakLearning):
+    """A student, its teacher with depth, and how long each is trained. `schedule` is the student's."""
 
     teacher: DepthTeacherConfig
     baseline: ScheduleConfig | None = None
@@ -34,18 +36,38 @@ class PrivilegedRecipe(KeypointLearning):
 
 
 class MonoStlRecipe(PrivilegedRecipe):
-    """MonoSTL, or MonoDistill by its weights."""
+    """MonoSTL on the keypoint student, or MonoDistill by its weights."""
 
     architecture: Literal["monostl"]
+    student: KeypointConfig = KeypointConfig()
     teach: MonoStlWeights = MonoStlWeights()
 
 
 class AddRecipe(PrivilegedRecipe):
-    """ADD."""
+    """ADD on the keypoint student."""
 
     architecture: Literal["add"]
+    student: KeypointConfig = KeypointConfig()
     teach: AddWeights = AddWeights()
 
 
-Method = MonoStlRecipe | AddRecipe
-RECIPES: dict[str, type[MonoStlRecipe] | type[AddRecipe]] = {"monostl": MonoStlRecipe, "add": AddRecipe}
+class MonoStlQueryRecipe(PrivilegedRecipe):
+    """MonoSTL on the query student, or MonoDistill by its weights."""
+
+    architecture: Literal["monostl_query"]
+    student: QueryConfig = QueryConfig()
+    teach: MonoStlWeights = MonoStlWeights()
+
+
+class AddQueryRecipe(PrivilegedRecipe):
+    """ADD on the query student."""
+
+    architecture: Literal["add_query"]
+    student: QueryConfig = QueryConfig()
+    teach: AddWeights = AddWeights()
+
+
+Method = MonoStlRecipe | AddRecipe | MonoStlQueryRecipe | AddQueryRecipe
+RECIPES: dict[str, type[Method]] = {
+    "monostl": MonoStlRecipe, "add": AddRecipe, "monostl_query": MonoStlQueryRecipe, "add_query": AddQueryRecipe,
+}  # fmt: skip

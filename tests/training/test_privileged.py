@@ -16,11 +16,14 @@ from mono3d_kd_core.errors import DataError, ModelError
 from mono3d_kd_core.io.kitti import KittiObjectSource, KittiWriter
 from mono3d_kd_core.resources import config_dir
 from mono3d_kd_core.students.keypoint import KeypointConfig, KeypointStudent
+from mono3d_kd_core.students.query.config import QueryConfig
+from mono3d_kd_core.students.query.student import QueryStudent
 from mono3d_kd_core.training.choice import planned_run
 from mono3d_kd_core.training.lessons import LessonBatch
 from mono3d_kd_core.training.privileged import PrivilegedModule, PrivilegedRun
 from mono3d_kd_core.training.privileged_recipe import RECIPES
 from mono3d_kd_core.training.recipe import Recipe
+from tests.students.query.tiny import TINY
 from tests.training.conftest import write_world
 
 
@@ -125,13 +128,31 @@ def test_add_needs_no_lidar_when_boxes_give_the_depth(recipe: Recipe, tmp_path: 
     assert not [name for name in bundle.tensors if "attention" in name or "position" in name]
 
 
+@pytest.mark.parametrize(("method", "teacher"), [("monostl", "query_on_depth"), ("add", "query_with_depth")])
+def test_the_query_student_is_taught_by_the_same_command(
+    recipe: Recipe, train: Path, val: Path, tmp_path: Path, method: str, teacher: str
+) -> None:
+    plan = run(f"{method}_query", recipe, train, val, tmp_path / "run", student=TINY)
+    bundle = plan.train(quiet=True)
+    assert load_bundle(tmp_path / "run" / "teacher" / "bundle").card.architecture == teacher
+    assert bundle.card.architecture == "query"
+    assert bundle.card.provenance["method"] == f"{method}_query"
+    alone = QueryStudent(QueryConfig.model_validate(bundle.card.config))
+    assert bundle.tensors.keys() == alone.state_dict().keys()
+    frame = KittiObjectSource(val)[0]
+    found = Detector.load(bundle.path, score_threshold=0.0).detect(frame.image, frame.rig.camera)
+    assert found.frame == "camera"
+
+
 def test_what_is_validated_on_is_not_trained_on(recipe: Recipe, train: Path, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="on which is validated"):
         run("monostl", recipe, train, train, tmp_path / "run").train(quiet=True)
 
 
-@pytest.mark.parametrize("name", ["monostl", "monostl_small", "add", "add_small"])
-def test_packaged_recipes_are_plans(name: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("method", ["monostl", "add"])
+@pytest.mark.parametrize("host", ["", "_small", "_query", "_query_small"])
+def test_packaged_recipes_are_plans(method: str, host: str, tmp_path: Path) -> None:
+    name = method + host
     assert (config_dir() / "recipes" / f"{name}.yaml").is_file()
     plan = planned_run(name, None, [tmp_path], [], tmp_path / "run")
     assert isinstance(plan, PrivilegedRun)
