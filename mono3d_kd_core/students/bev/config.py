@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from mono3d_kd_core.geometry.depth_bins import DepthBins
 from mono3d_kd_core.heads.anchor import KITTI_ANCHORS, AnchorClass
 from mono3d_kd_core.students.bev.image import ImageNetworkName
-from mono3d_kd_core.students.bev.lift import LiftName
+from mono3d_kd_core.students.bev.lift_index import LiftName
 from mono3d_kd_core.teachers.anchored import AnchorSettings
 from mono3d_kd_core.teachers.voxels import VoxelGrid
 
@@ -40,6 +40,8 @@ class BevConfig(BaseModel):
     depth_bins: int = Field(default=120, gt=1)
     depth_range: tuple[float, float] = (2.0, 46.8)
     lift: LiftName = "splat"
+    depth_threshold: float = Field(default=0.0, ge=0, lt=1)
+    """Probabilities of a depth below this are taken for none, which spares the lift most of its work; 0 is exact."""
     low: tuple[float, float, float] = (2.0, -30.08, -3.0)
     """Nearest corner of the volume, metres."""
     high: tuple[float, float, float] = (46.8, 30.08, 1.0)

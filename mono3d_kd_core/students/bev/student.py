@@ -23,7 +23,7 @@ from mono3d_kd_core.heads.anchor_decode import Selection, select_boxes
 from mono3d_kd_core.heads.anchor_loss import Assignment, anchor_loss, assign
 from mono3d_kd_core.students.base import Annotation, Student, StudentOutput
 from mono3d_kd_core.students.bev.config import BevConfig
-from mono3d_kd_core.students.bev.image import Adaptation, DeepLabImage, FpnImage
+from mono3d_kd_core.students.bev.image import Adaptation, DeepLabImage, FpnImage, ImageFeatures
 from mono3d_kd_core.students.bev.lift import Lift
 from mono3d_kd_core.students.layers import conv_bn_relu
 from mono3d_kd_core.students.peaks import IMAGENET_MEAN, IMAGENET_STD
@@ -60,7 +60,7 @@ class BevStudent(Student):
             if c.image_network == "deeplab_resnet50"
             else FpnImage(c.feature_channels, c.depth_bins, c.width, c.neck_channels, c.stride)
         )
-        self.lift = Lift(c.lift, c.grid, c.bins)
+        self.lift = Lift(c.lift, c.grid, c.bins, c.depth_threshold)
         self.collapse = conv_bn_relu(c.feature_channels * c.heights, c.bev_channels, 1)
         self.adaptation = Adaptation(c.bev_channels, c.adaptation_blocks)
         self.backbone_2d = BevBackbone(c.bev_channels, c.layers, c.strides, c.filters, c.up_strides, c.up_filters)
@@ -102,10 +102,19 @@ class BevStudent(Student):
         """Run the network; poses are T_camera_bev, by default those of training."""
         poses = tuple(poses) or (self.trained_pose,) * len(cameras)
         seen = self.image_network((images.float() - self.mean) / self.std)
-        voxels = self.lift(seen.features, seen.depth, cameras, poses)
-        bev = self.adaptation(self.collapse(voxels))
+        bev = self.adaptation(self._bird_s_eye(seen, cameras, poses))
         responses = self.dense_head(self.backbone_2d(bev))
         return BevOutput(seen.backbone, bev, seen.depth_logits, responses, poses)
+
+    def _bird_s_eye(self, seen: ImageFeatures, cameras: Sequence[CameraModel], poses: Sequence[Matrix]) -> Tensor:
+        """Lift and collapse: the first layer of `collapse` is done by the lift, which needs no voxels for it."""
+        convolution, *rest = self.collapse
+        bev = self.lift.collapsed(seen.features, seen.depth, cameras, poses, torch.as_tensor(convolution.weight))
+        if convolution.bias is not None:  # of a normalisation folded into it
+            bev = bev + torch.as_tensor(convolution.bias)[:, None, None]
+        for layer in rest:
+            bev = layer(bev)
+        return bev
 
     @torch.no_grad()
     def decode(self, output: StudentOutput, cameras: Sequence[CameraModel]) -> list[Boxes3D]:

@@ -11,6 +11,9 @@ from mono3d_kd_core.geometry.camera import CameraModel
 from mono3d_kd_core.geometry.depth_bins import DepthBins
 from mono3d_kd_core.geometry.rigid import T_CAMERA_BODY, apply, inverse, rotation_z, transform
 from mono3d_kd_core.students.bev.lift import Lift
+from mono3d_kd_core.students.bev.lift_index import LiftName, lift_index
+from mono3d_kd_core.students.bev.lift_product import lifted, plain_lifted
+from mono3d_kd_core.students.bev.view import View
 from mono3d_kd_core.teachers.voxels import VoxelGrid
 
 CAMERA = CameraModel.from_projection(
@@ -143,3 +146,92 @@ def test_each_image_of_a_batch_is_lifted_by_its_own_camera() -> None:
     together = lift(features, depth, [CAMERA, other], [POSE, POSE])
     torch.testing.assert_close(together[1:], lift(features[1:], depth[1:], [other], [POSE]))
     assert not torch.allclose(together[1:], lift(features[1:], depth[1:], [CAMERA], [POSE]))
+
+
+def collapsed_by_voxels(
+    lift: Lift, features: torch.Tensor, depth: torch.Tensor, weight: torch.Tensor, pose: np.ndarray = POSE
+) -> torch.Tensor:
+    """The lift into voxels, then the 1x1 convolution over a column's heights and channels."""
+    return functional.conv2d(lift(features, depth, [CAMERA], [pose]), weight)
+
+
+@pytest.mark.parametrize("roll", [0.0, 0.2])
+@pytest.mark.parametrize("name", ["splat", "sample"])
+def test_collapsed_is_the_convolution_over_the_voxels(name: str, roll: float) -> None:
+    lift = Lift(name, GRID, BINS)  # type: ignore[arg-type]
+    # In the camera's frame z is ahead: this turns the picture about its middle.
+    pose = transform(rotation_z(roll), [0, 0, 0]) @ POSE
+    weight = torch.randn(6, 3 * GRID.shape[2], 1, 1, generator=torch.Generator().manual_seed(11))
+    found = []
+    for way in (
+        lambda *t: collapsed_by_voxels(lift, *t, pose),
+        lambda f, d, w: lift.collapsed(f, d, [CAMERA], [pose], w),
+    ):
+        tensors = [tensor.clone().requires_grad_() for tensor in (*random_input(10), weight)]
+        out = way(*tensors)
+        (out * torch.linspace(-1, 1, out.numel()).view_as(out)).sum().backward()
+        found.append([out.detach(), *(tensor.grad for tensor in tensors)])
+    assert (found[0][0] != 0).float().mean() > 0.3
+    for expected, other in zip(*found):
+        torch.testing.assert_close(other, expected, rtol=1e-5, atol=1e-5 * float(expected.abs().max()))
+
+
+@pytest.mark.parametrize("collapsed", [False, True])
+@pytest.mark.parametrize("name", ["splat", "sample"])
+def test_kernels_are_the_plain_product_and_its_gradients(name: LiftName, collapsed: bool) -> None:
+    index = lift_index(name, View(CAMERA, POSE, (ROWS, COLUMNS)), GRID, BINS, collapsed)
+    rows = COLUMNS * ROWS if index.bands is None else int(index.bands.pixel_start[-1])
+    generator = torch.Generator().manual_seed(12)
+    table = torch.randn(rows, 5, generator=generator)
+    probability = torch.rand(ROWS * COLUMNS, BINS.count, generator=generator)
+    weight = torch.randn(index.targets, 5, generator=generator)
+    found = []
+    for product in (plain_lifted, lifted):
+        inputs = table.clone().requires_grad_(), probability.clone().requires_grad_()
+        out = product(*inputs, index)
+        (out * weight).sum().backward()
+        found.append([out.detach(), *(tensor.grad for tensor in inputs)])
+    for expected, other in zip(*found):
+        torch.testing.assert_close(other, expected, rtol=1e-5, atol=1e-5)
+
+
+def test_any_number_of_threads_gives_the_same_bits() -> None:
+    index = lift_index("splat", View(CAMERA, POSE, (ROWS, COLUMNS)), GRID, BINS)
+    before = torch.get_num_threads()
+    inputs = random_input(13)
+    found = []
+    try:
+        for threads in (1, 3):
+            torch.set_num_threads(threads)
+            features, depth = (tensor.clone().requires_grad_() for tensor in inputs)
+            table, probability = (tensor[0].permute(2, 1, 0).flatten(0, 1) for tensor in (features, depth))
+            out = lifted(table, probability, index)
+            out.backward(out.detach())
+            found.append([out.detach(), features.grad, depth.grad])
+    finally:
+        torch.set_num_threads(before)
+    assert all(torch.equal(one, other) for one, other in zip(*found))
+
+
+def test_improbable_depths_count_as_none() -> None:
+    features, depth = random_input(14)
+    limit = float(depth.median())
+    thinned = Lift("splat", GRID, BINS, threshold=limit)(features, depth, [CAMERA], [POSE])
+    expected = Lift("splat", GRID, BINS)(features, depth * (depth > limit), [CAMERA], [POSE])
+    torch.testing.assert_close(thinned, expected, rtol=0, atol=0)
+    assert not torch.allclose(thinned, Lift("splat", GRID, BINS)(features, depth, [CAMERA], [POSE]))
+
+
+@pytest.mark.parametrize("collapsed", [False, True])
+@pytest.mark.parametrize("name", ["splat", "sample"])
+def test_a_camera_that_looks_away_lifts_nothing(name: LiftName, collapsed: bool) -> None:
+    behind = POSE @ transform(rotation_z(np.pi), [0, 0, 0])
+    lift, (features, depth) = Lift(name, GRID, BINS), random_input(15)
+    weight = torch.ones(2, 3 * GRID.shape[2], 1, 1)
+    found = (
+        lift.collapsed(features, depth, [CAMERA], [behind], weight)
+        if collapsed
+        else lift(features, depth, [CAMERA], [behind])
+    )
+    assert not found.any()
+    assert found.shape[-2:] == (GRID.shape[1], GRID.shape[0])

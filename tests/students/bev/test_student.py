@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from mono3d_kd_core.deploy.folding import fold_batch_norm
 from mono3d_kd_core.errors import CalibrationError
 from mono3d_kd_core.geometry.boxes import Boxes3D
 from mono3d_kd_core.geometry.camera import CameraModel
@@ -122,6 +123,20 @@ def test_a_camera_higher_up_sees_the_road_farther_below() -> None:
     straight_down = transform(np.diag([1.0, -1.0, -1.0]), [0, 0, 2.0])
     with pytest.raises(CalibrationError, match="straight"):
         student.pose_over_ground(straight_down)
+
+
+@pytest.mark.parametrize("folded", [False, True])
+def test_the_map_is_what_the_layers_make_of_the_voxels(folded: bool) -> None:
+    student = small_student(adaptation_blocks=0)
+    with torch.no_grad():
+        student.collapse[1].running_mean.normal_(generator=torch.Generator().manual_seed(1))
+        images = torch.randint(0, 255, (1, 3, 32, 96), generator=torch.Generator().manual_seed(2))
+        seen = student.image_network((images.float() - student.mean) / student.std)
+        voxels = student.lift(seen.features, seen.depth, [CAMERA], [student.trained_pose])
+        expected = student.collapse(voxels)
+        if folded:
+            fold_batch_norm(student)
+        torch.testing.assert_close(student(images, [CAMERA]).bev, expected, rtol=1e-4, atol=1e-5)
 
 
 def test_gradients_reach_every_parameter() -> None:
