@@ -52,9 +52,9 @@ class HvModule(pl.LightningModule):
         """Bring the image teacher to the student's device."""
         self.network.image.to(self.device)
 
-    def on_train_epoch_start(self) -> None:
-        """Make the epoch's chance (dropout, drawn cells) depend on seed and epoch only."""
-        torch.manual_seed(self.schedule.seed * 100_003 + self.current_epoch)
+    def on_train_batch_start(self, batch: list[Pair], batch_idx: int) -> None:
+        """Make chance (dropout, drawn cells) depend on seed, epoch and batch only, wherever a run was interrupted."""
+        torch.manual_seed((self.schedule.seed * 100_003 + self.current_epoch) * 100_003 + batch_idx)
 
     def training_step(self, batch: list[Pair], _: int) -> Tensor:
         """Return the loss of a batch; ModelError ends a run whose loss is no number."""
