@@ -23,6 +23,8 @@ FEWEST = 8
 ORIENTED = 2.5
 """Metres; the depth of classes that are shorter on average shows no heading."""
 ELONGATED = 2.0
+PLAUSIBLE = (0.7, 1.4)
+"""Depth as a share of what the box's height suggests. Else the map shows another object, or the background."""
 BODY = (0.1, 0.8)
 """Share of a box's height, from above, in which neither roof's edge nor road is looked at for the heading."""
 
@@ -39,13 +41,23 @@ def pseudo_objects(
     seen: Boxes2D, depth: DepthMap, camera: CameraModel, sizes: Mapping[str, tuple[float, float, float]]
 ) -> Pseudo:
     """Look at a depth map (H,W) inside the boxes; sizes are the classes' mean length, width, height."""
-    rows = [_one(box, depth, camera, *sizes[str(name)][:2]) for box, name in zip(seen.box, seen.label)]
+    rows = [
+        _one(box, depth, camera, sizes[str(name)], bool(cut[[1, 3]].any()))
+        for box, cut, name in zip(seen.box, seen.cut, seen.label)
+    ]
     table = np.array(rows, np.float64).reshape(-1, 2)
     return Pseudo(table[:, 0], table[:, 1])
 
 
-def _one(box: Matrix, depth: DepthMap, camera: CameraModel, length: float, width: float) -> tuple[float, float]:
+def _one(
+    box: Matrix, depth: DepthMap, camera: CameraModel, size: tuple[float, float, float], cut: bool
+) -> tuple[float, float]:
+    length, width, height = size
     surface = _surface(box, depth)
+    # As far as something of this class is that looks so tall; what is much nearer stands before it.
+    usual = camera.intrinsics[1, 1] * height / (box[3] - box[1])
+    if not cut and not PLAUSIBLE[0] < surface / usual < PLAUSIBLE[1]:
+        return np.nan, np.nan
     middle = (box[:2] + box[2:]) / 2
     ray = camera.rays(middle[None])[0, [0, 2]]
     bearing = float(np.arctan2(*ray))

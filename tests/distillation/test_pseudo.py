@@ -60,6 +60,17 @@ def test_a_walkers_centre_is_half_a_body_behind_the_surface() -> None:
     assert np.isnan(alpha)
 
 
+def test_what_hides_an_object_is_not_taken_for_it() -> None:
+    walker = Boxes3D([[30.0, 0.0, -0.7]], [SIZES["Pedestrian"]], [0.0], ["Pedestrian"], frame="camera")
+    box2d, _ = project_boxes(walker, CAMERA)
+    seen = Boxes2D(walker.label, box2d, np.zeros((1, 4), bool), np.empty((0, 4)))
+    hidden = np.full((96, 320), 18, np.float32)  # a walker of that height in the picture is not at 18 m
+    assert np.isnan(pseudo_objects(seen, hidden, CAMERA, SIZES).depth).all()
+    # Where the image cuts off the feet, height tells nothing.
+    cut = Boxes2D(seen.label, seen.box, np.array([[False, False, False, True]]), seen.ignore)
+    assert pseudo_objects(cut, hidden, CAMERA, SIZES).depth[0] == pytest.approx(18 + 0.35, abs=0.05)
+
+
 def test_without_depth_nothing_is_said() -> None:
     seen = Boxes2D(np.array(["Car"]), np.array([[100.0, 30, 150, 60]]), np.zeros((1, 4), bool), np.empty((0, 4)))
     pseudo = pseudo_objects(seen, np.zeros((96, 320), np.float32), CAMERA, SIZES)

@@ -1,0 +1,212 @@
+"""All methods on all hosts over seeds: train what is missing, detect, and let `mono3d-kd compare` judge.
+
+    PYTHONPATH=. python benchmarks/distillation/bench.py --train DIR --val DIR --out DIR [--seeds 3] [--host keypoint]
+
+Students of one host see equally many pictures. What is finished is not done again: the same command goes on where it was
+stopped. OUT/table.md has, for each host, mean and standard deviation, the verdicts, and what each method cost in training.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from string import Template
+from typing import Any
+
+import numpy as np
+import yaml
+from rich.progress import track
+
+from benchmarks.distillation.arms import ARMS, Arm
+from mono3d_kd_core.deploy.bundle import load_bundle
+from mono3d_kd_core.deploy.loading import load_teacher
+from mono3d_kd_core.io.files import write_atomically
+from mono3d_kd_core.io.kitti import KittiLabels
+from mono3d_kd_core.training.examples import open_labelled
+from mono3d_kd_core.training.recipe import find_recipe, read_recipe
+
+METRICS = ("Car/3d@0.7/moderate", "Car/bev@0.7/moderate", "Car/3d@0.5/moderate", "Car/bev@0.5/moderate")
+SCHEDULED = ("schedule", "baseline")
+PARTS = ("stages", "phases")
+
+
+@dataclass(frozen=True)
+class Job:
+    """One arm with one seed, and its place on disk."""
+
+    arm: Arm
+    seed: int
+    options: argparse.Namespace
+
+    @property
+    def place(self) -> Path:
+        """Where its plan, run, detections and cost lie."""
+        return place(Path(self.options.out), self.arm.host, self.arm.name, self.seed)
+
+    @property
+    def bundle(self) -> Path:
+        """Where its model lies when it is trained."""
+        return self.place / "run" / self.arm.stage / "bundle"
+
+    def plan(self) -> dict[str, Any]:
+        """Return its recipe: the packaged one, changed by arm and options."""
+        names = {"TRAIN": self.options.train, "RUNS": self.options.out, "SEED": self.seed}
+        changes = [Template(change).substitute(names) for change in self.arm.changes]
+        if self.arm.teacher_of is not None:
+            owner = place(Path(self.options.out), self.arm.host, self.arm.teacher_of, self.seed)
+            changes.append(f"teacher={{bundle: {owner / 'run' / 'teacher' / 'bundle'}}}")
+        content = read_recipe(find_recipe(self.arm.recipe), changes)
+        return timed(content, self.options.epochs, self.seed)
+
+    def train(self) -> None:
+        """Train the arm in a process of its own, or go on with it, and note what it cost."""
+        if (self.bundle / "card.yaml").is_file():
+            return
+        self.place.mkdir(parents=True, exist_ok=True)
+        plan, run = self.place / "plan.yaml", self.place / "run"
+        content = self.plan()
+        for change in self.options.set:
+            content = changed(content, change)
+        plan.write_text(yaml.safe_dump(content, sort_keys=False))
+        command = ["train", str(plan), "--out", str(run)]
+        command += ["--val", self.options.val] if self.arm.validates else []
+        command += ["--data", self.options.train] if self.arm.takes_data else []
+        begun = any(run.rglob("last.ckpt")) or any(run.rglob("card.yaml"))
+        cost = measured([*command, *(["--resume"] if begun else [])])
+        kept = self.place / "cost.json"
+        before = json.loads(kept.read_text()) if kept.is_file() else {"seconds": 0.0, "mebibytes": 0.0}
+        cost = {
+            "seconds": before["seconds"] + cost["seconds"], "mebibytes": max(before["mebibytes"], cost["mebibytes"])
+        }  # fmt: skip
+        write_atomically(kept, json.dumps(cost).encode())
+
+    def detect(self) -> Path:
+        """Write what the model finds on the validation frames; returns the folder."""
+        out = self.place / "detections"
+        done = self.place / "detections.done"
+        if not done.is_file():
+            if self.arm.kind == "teacher":
+                observe(self.bundle, Path(self.options.val), out)
+            else:
+                found = ["--model", str(self.bundle), "--out", str(out), "--score", "0", "--limit", "100"]
+                measured(["detect", self.options.val, *found])
+            write_atomically(done, b"")
+        return out
+
+    def cost(self) -> dict[str, float]:
+        """Return seconds and MiB of its training, and how many numbers its model has."""
+        cost = dict(json.loads((self.place / "cost.json").read_text()))
+        return cost | {"parameters": float(sum(t.numel() for t in load_bundle(self.bundle).tensors.values()))}
+
+
+def place(out: Path, host: str, arm: str, seed: int) -> Path:
+    """Return the folder of an arm with a seed."""
+    return out / host / re.sub(r"[^a-z0-9.]+", "_", arm.lower()).strip("_") / f"seed{seed}"
+
+
+def timed(content: dict[str, Any], epochs: int, seed: int) -> dict[str, Any]:
+    """Give every schedule of a recipe so many epochs (parts share them as they did before), the seed, one validation."""
+    for name in SCHEDULED:
+        if content.get(name) is not None:
+            content[name] |= {"epochs": epochs, "validate_every": epochs, "seed": seed}
+    if (content.get("teacher") or {}).get("schedule") is not None:
+        content["teacher"]["schedule"] |= {"epochs": epochs, "validate_every": epochs, "seed": seed}
+    for name in PARTS:
+        parts = content.get(name, [])
+        ends = np.cumsum([part["schedule"]["epochs"] for part in parts])
+        shares = np.diff(np.rint(ends / ends[-1] * epochs), prepend=0) if len(parts) else []
+        for part, share in zip(parts, shares):
+            own = max(1, int(share))
+            part["schedule"] |= {"epochs": own, "validate_every": own, "seed": seed}
+    return content
+
+
+def changed(content: dict[str, Any], change: str) -> dict[str, Any]:
+    """Apply "key=value" where the recipe has the section, so that one option serves recipes of all kinds."""
+    key, _, value = change.partition("=")
+    *sections, last = key.split(".")
+    inner: Any = content
+    for section in sections:
+        if not isinstance(inner, dict) or section not in inner:
+            return content
+        inner = inner[section]
+    inner[last] = yaml.safe_load(value)
+    return content
+
+
+def measured(command: Sequence[str]) -> dict[str, float]:
+    """Run a verb of mono3d-kd in a process of its own; return its seconds and its greatest memory in MiB."""
+    start = time.monotonic()
+    process = subprocess.Popen([sys.executable, "-m", "mono3d_kd_core.cli", *command])
+    _, status, usage = os.wait4(process.pid, 0)
+    if status:
+        sys.exit(f"mono3d-kd {' '.join(command)} ended with {os.waitstatus_to_exitcode(status)}")
+    return {"seconds": time.monotonic() - start, "mebibytes": usage.ru_maxrss / 1024}
+
+
+def observe(bundle: Path, val: Path, out: Path) -> None:
+    """Write what a LiDAR teacher sees as result files."""
+    teacher, source = load_teacher(bundle), open_labelled(val)
+    for index in track(range(len(source)), f"asking {bundle}"):
+        frame = source[index]
+        boxes = frame.rig.boxes_in_camera(teacher.observe(frame).boxes)
+        KittiLabels.from_boxes(boxes, frame.rig.camera).write(out / f"{frame.id}.txt")
+
+
+def judge(host: str, jobs: Mapping[str, Sequence[Job]], options: argparse.Namespace) -> str:
+    """Return a host's part of the table: what compare says, and the costs."""
+    out = Path(options.out) / f"{host}.md"
+    found = {name: [job.detect() for job in mine] for name, mine in jobs.items() if mine[0].arm.kind != "backbone"}
+    parts = [f"## {host}", ""]
+    if len(found) > 1:
+        runs = [f"{name}={','.join(map(str, folders))}" for name, folders in found.items()]
+        metrics = [word for metric in METRICS for word in ("--metric", metric)]
+        measured(["compare", "--labels", options.val, "--markdown", str(out), *metrics, *runs])
+        parts.append(out.read_text())
+    parts += ["| | training, minutes | memory, MiB | parameters at inference |", "|---|---|---|---|"]
+    for name, mine in jobs.items():
+        costs = [job.cost() for job in mine]
+        minutes, memory = (np.mean([cost[key] for cost in costs]) for key in ("seconds", "mebibytes"))
+        parts.append(f"| {name} | {minutes / 60:.1f} | {memory:.0f} | {costs[0]['parameters'] / 1e6:.2f} M |")
+    return "\n".join(parts) + "\n"
+
+
+def main() -> None:
+    """Run what is missing, seed by seed, and write the table after each."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--train", required=True, help="labelled set in KITTI's layout with LiDAR")
+    parser.add_argument("--val", required=True)
+    parser.add_argument("--out", required=True)
+    parser.add_argument("--epochs", type=int, default=12, help="of each student, each teacher and each backbone")
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--host", action="append", help="these only: keypoint, query, birds-eye, lidar")
+    parser.add_argument("--arm", action="append", help="these only, by name; an arm needs the one whose teacher it has")
+    parser.add_argument("--set", action="append", default=[], help="change a key of all recipes that have it")
+    options = parser.parse_args()
+    for name in ("train", "val", "out"):
+        setattr(options, name, str(Path(getattr(options, name)).resolve()))
+    chosen = [
+        arm for arm in ARMS
+        if (options.host is None or arm.host in options.host) and (options.arm is None or arm.name in options.arm)
+    ]  # fmt: skip
+    jobs: dict[str, dict[str, list[Job]]] = {}
+    for seed in range(options.seeds):
+        for arm in chosen:
+            job = Job(arm, seed, options)
+            job.train()
+            jobs.setdefault(arm.host, {}).setdefault(arm.name, []).append(job)
+        table = "\n".join(judge(host, mine, options) for host, mine in jobs.items())
+        write_atomically(Path(options.out) / "table.md", table.encode())
+    print(table)
+
+
+if __name__ == "__main__":
+    main()
