@@ -30,7 +30,9 @@ class ImageTeacherConfig(BaseModel):
     @model_validator(mode="after")
     def _can_be_read(self) -> ImageTeacherConfig:
         if self.level not in (4, 8, 16, 32) or self.stride not in (4, 8, 16, 32) or self.stride > self.level:
-            raise ValueError(f"level {self.level}, stride {self.stride}: each is 4, 8, 16 or 32, and stride at most level")
+            raise ValueError(
+                f"level {self.level}, stride {self.stride}: each is 4, 8, 16 or 32, and stride at most level"
+            )
         if self.backbone == "dla34" and self.stride != self.level:
             raise ValueError("only a ResNet's layers can dilate: give dla34 a stride equal to its level")
         return self

@@ -51,7 +51,9 @@ class LiftedImage(nn.Module):
 
     def forward(self, features: Tensor, cameras: Sequence[CameraModel], poses: Sequence[Matrix]) -> Lifted:
         """Lift a batch; poses are T_camera_bev (4,4), from the grid's frame into each camera."""
-        told = torch.stack([camera_numbers(c, pose) for c, pose in zip(cameras, poses, strict=True)]).to(features.device)
+        told = torch.stack([camera_numbers(c, pose) for c, pose in zip(cameras, poses, strict=True)]).to(
+            features.device
+        )
         x = self.bridge(features)
         context = self.context(self.context_gate(x, told))
         depth = self.depth(self.depth_gate(x, told)).float().softmax(1)

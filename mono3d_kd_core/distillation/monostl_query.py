@@ -21,7 +21,10 @@ class MonoStlQuery(SelectiveTransfer[QueryStudent, QueryOutput]):
         targets, mine, theirs = self._both(output, seen, scene)
         unsure = mine.log_std.new_full((len(scene.objects),), LOG_STD_RANGE[1])
         known = torch.zeros_like(scene.objects.visible)
-        student, teacher = unsure.index_copy(0, targets.row, mine.log_std), unsure.index_copy(0, targets.row, theirs.log_std)
+        student, teacher = (
+            unsure.index_copy(0, targets.row, mine.log_std),
+            unsure.index_copy(0, targets.row, theirs.log_std),
+        )
         return Certainty(student, teacher, known.index_copy(0, targets.row, mine.found & theirs.found))
 
     def responses(self, output: QueryOutput, seen: QueryOutput, scene: Scene) -> Tensor:

@@ -47,7 +47,7 @@ def answers_about(answers: Answers, targets: QueryTargets, queries: int) -> Abou
 def value_loss(student: Tensor, teacher: Tensor) -> Tensor:
     """L1 of box, log depth and size of K targets, each a sum weighted as the student's own losses are; their mean.
 
-        10 |centre| + 5 |distances to the box's edges| + |log depth| + |size|
+    10 |centre| + 5 |distances to the box's edges| + |log depth| + |size|
     """
     apart = (student[:, : HEADING.start] - teacher[:, : HEADING.start]).abs()
     weight = torch.ones(HEADING.start, device=apart.device)

@@ -113,6 +113,12 @@ class SkdWm3d(Distiller):
             return torch.zeros(())
         return self.modulation.gate()
 
+    def certain(self, output: KeypointOutput, taught: Sequence[Taught]) -> Tensor:
+        """Return how much the self-teacher's word about each object of the batch counts (K,)."""
+        targets = self._targets(taught).to(output.neck.device)
+        lesson: Lesson3D = self.teacher(output.features)
+        return _certainty(self._view(self.teacher.head, lesson.neck, lesson.heatmap, targets), targets)
+
     def losses(self, output: StudentOutput, taught: Sequence[Taught]) -> dict[str, Tensor]:
         """Return the student's terms, and with a self-teacher its own (teacher_...) and those between the two."""
         assert isinstance(output, KeypointOutput)
@@ -193,17 +199,21 @@ class SkdWm3d(Distiller):
     def _transferred(self, mine: View, theirs: View, targets: WeakTargets) -> dict[str, Tensor]:
         """Let the student follow the self-teacher where that is sure, and the latter feel it as far as the gate is open."""
         gate = self.gate().to(mine.depth)
-        best = theirs.regressions.heading[:, :HEADING_BINS].argmax(-1)
-        box = weak_losses.uncut(theirs.projected, targets.box, targets.cut)[torch.arange(len(best)), best]
-        overlap = weak_losses.generalised_iou(box, targets.box).clamp_min(0)
-        weight = weak_losses.certainty(theirs.regressions.depth[:, 1], theirs.score, overlap)
         taught = _placement(theirs).fed_back(gate)
-        distilled = weak_losses.distillation_loss(_placement(mine), taught, weight)
+        distilled = weak_losses.distillation_loss(_placement(mine), taught, _certainty(theirs, targets))
         urgency = 2 - gate if self.weights.modulation else 1.0
         spread = weak_losses.spread_loss(
             mine.regressions.depth[:, 1], mine.depth, theirs.depth, theirs.regressions.depth[:, 1]
         )
         return {"distilled": self.weights.distillation * urgency * distilled, "spread": _mean(spread)}
+
+
+def _certainty(view: View, targets: WeakTargets) -> Tensor:
+    """Return how much a network's word about each object counts (K,)."""
+    best = view.regressions.heading[:, :HEADING_BINS].argmax(-1)
+    box = weak_losses.uncut(view.projected, targets.box, targets.cut)[torch.arange(len(best)), best]
+    overlap = weak_losses.overlap(box, targets.box)
+    return weak_losses.certainty(view.regressions.depth[:, 1], view.score, overlap)
 
 
 def _placement(view: View) -> Placement:

@@ -25,12 +25,17 @@ SCALES = {"depth": 1.0, "size": 0.1, "offset3d": 1.0, "axis": 0.1}
 """Differences that count as one: metres, metres, pixels, radians."""
 
 
+def overlap(one: Tensor, other: Tensor) -> Tensor:
+    """Return the intersection over union (...,) of boxes (...,4)."""
+    intersection, union = _shared(one, other)
+    return intersection / union
+
+
 def generalised_iou(one: Tensor, other: Tensor) -> Tensor:
     """Return the generalised intersection over union (...,) of boxes (...,4) (Rezatofighi et al., CVPR 2019)."""
-    inner = torch.cat([torch.maximum(one, other)[..., :2], torch.minimum(one, other)[..., 2:]], -1)
+    intersection, union = _shared(one, other)
     outer = torch.cat([torch.minimum(one, other)[..., :2], torch.maximum(one, other)[..., 2:]], -1)
-    intersection, hull = _area(inner), _area(outer).clamp_min(1e-6)
-    union = (_area(one) + _area(other) - intersection).clamp_min(1e-6)
+    hull = _area(outer).clamp_min(1e-6)
     return intersection / union - (hull - union) / hull
 
 
@@ -119,13 +124,13 @@ class Placement:
         return Placement(*(gate * part + (1 - gate) * part.detach() for part in vars(self).values()))
 
 
-def certainty(log_std: Tensor, score: Tensor, overlap: Tensor) -> Tensor:
+def certainty(log_std: Tensor, score: Tensor, iou: Tensor) -> Tensor:
     """Return how much a teacher's word counts (K,), without gradient: e^-s, at most one, times score times overlap.
 
-    log_std (K,) of its depth; score (K,) of the class; overlap (K,) of its projected box with the label. That certain
+    log_std (K,) of its depth; score (K,) of the class; iou (K,) of its projected box with the label. That certain
     knowledge counts more is published, the measure is ours.
     """
-    return ((-log_std.clamp(*LOG_STD_RANGE)).exp().clamp(max=1) * score * overlap).detach()
+    return ((-log_std.clamp(*LOG_STD_RANGE)).exp().clamp(max=1) * score * iou).detach()
 
 
 def distillation_loss(mine: Placement, theirs: Placement, weight: Tensor) -> Tensor:
@@ -155,6 +160,12 @@ def spread_loss(log_std: Tensor, mine: Tensor, theirs: Tensor, their_log_std: Te
     error = ((mine - theirs).abs() + their_error).detach()
     s = log_std.clamp(*LOG_STD_RANGE)
     return math.sqrt(2) * (-s).exp() * error + s
+
+
+def _shared(one: Tensor, other: Tensor) -> tuple[Tensor, Tensor]:
+    inner = torch.cat([torch.maximum(one, other)[..., :2], torch.minimum(one, other)[..., 2:]], -1)
+    intersection = _area(inner)
+    return intersection, (_area(one) + _area(other) - intersection).clamp_min(1e-6)
 
 
 def _area(box: Tensor) -> Tensor:

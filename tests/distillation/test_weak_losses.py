@@ -27,6 +27,7 @@ def test_generalised_iou_of_overlapping_and_of_distant_boxes() -> None:
     one = torch.tensor([[0.0, 0, 2, 2], [0, 0, 1, 1]])
     other = torch.tensor([[1.0, 1, 3, 3], [3, 0, 4, 1]])
     # 1 of 7 in a hull of 9; nothing of 2 in a hull of 4.
+    torch.testing.assert_close(weak_losses.overlap(one, other), torch.tensor([1 / 7, 0.0]))
     torch.testing.assert_close(weak_losses.generalised_iou(one, other), torch.tensor([1 / 7 - 2 / 9, -2 / 4]))
 
 

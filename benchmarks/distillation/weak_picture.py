@@ -1,0 +1,95 @@
+"""Draw what SKD-WM3D is taught, what its self-teacher makes of it, and what the student has learned.
+
+    PYTHONPATH=. python benchmarks/distillation/weak_picture.py RECIPE RUN FOLDER FRAME OUT.jpg
+
+RUN is a finished run of RECIPE. From top to bottom: the picture with the 2D boxes that are all its labels; the depth prior,
+with the distance in metres that it hints at for each; the self-teacher's own depth map, with how much its word counts; and
+the student's detections.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from benchmarks.distillation.picture import FARTHEST, coloured
+from mono3d_kd_core.deploy.loading import load_student
+from mono3d_kd_core.distillation.base import Taught
+from mono3d_kd_core.distillation.pseudo import pseudo_objects
+from mono3d_kd_core.distillation.skd_wm3d import SkdWm3d
+from mono3d_kd_core.drawing import draw_boxes
+from mono3d_kd_core.students.keypoint import KeypointStudent
+from mono3d_kd_core.students.keypoint_targets import network_focal
+from mono3d_kd_core.training.choice import planned_run
+from mono3d_kd_core.training.data import collate
+from mono3d_kd_core.training.leaks import Guard
+from mono3d_kd_core.training.weak import WeakRun
+from mono3d_kd_core.training.weak_lessons import WeakLesson, WeakLessons
+from mono3d_kd_core.training.weak_recipe import WeakSourceConfig
+
+Picture = NDArray[np.uint8]
+WHITE, YELLOW = (255, 255, 255), (255, 220, 60)
+SHOWN_SCORE = 0.3
+
+
+def with_frames(picture: Picture, lesson: WeakLesson, texts: list[str] | None = None) -> Picture:
+    """Draw the 2D boxes, and a text under each."""
+    drawn = picture.copy()
+    for k, (left, top, right, bottom) in enumerate(lesson.boxes2d().box.round().astype(int).tolist()):
+        cv2.rectangle(drawn, (left, top), (right, bottom), YELLOW, 1)
+        if texts:
+            cv2.putText(drawn, texts[k], (left, bottom + 10), cv2.FONT_HERSHEY_SIMPLEX, 0.35, WHITE, 1, cv2.LINE_AA)
+    return drawn
+
+
+def seen_depth(
+    distiller: SkdWm3d, lesson: WeakLesson, student: KeypointStudent
+) -> tuple[NDArray[np.floating], list[str]]:
+    """Return the self-teacher's depth map (H,W) in metres, and the weight of its word about each object."""
+    batch = collate([lesson])
+    with torch.no_grad():
+        output = student(batch.images, batch.cameras)
+        stretch = network_focal(lesson.camera) / student.config.reference_focal
+        depth = distiller.teacher(output.features).depth[0].numpy() * stretch
+        certain = distiller.certain(
+            output, [Taught(depth=lesson.prior(), camera=lesson.camera, boxes2d=lesson.boxes2d())]
+        )
+    return cv2.resize(depth, lesson.image.shape[1::-1]), [f"{weight:.2f}" for weight in certain.tolist()]
+
+
+def main() -> None:
+    """Draw one frame."""
+    recipe, run, folder, frame, out = sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3]), sys.argv[4], sys.argv[5]
+    plan = planned_run(recipe, None, [folder], [], run)
+    assert isinstance(plan, WeakRun)
+    student = load_student(run / "bundle")
+    assert isinstance(student, KeypointStudent)
+    distiller = SkdWm3d(student, plan.recipe.teach)
+    state = torch.load(run / "checkpoints" / "last.ckpt", "cpu", weights_only=True)["state_dict"]
+    distiller.load_state_dict({n.removeprefix("distiller."): t for n, t in state.items() if n.startswith("distiller.")})
+    distiller.eval()
+    lessons = WeakLessons([WeakSourceConfig(path=folder)], plan.recipe, Guard())
+    lesson = next(lesson for lesson in lessons if lesson.id == frame)
+    image, prior = np.ascontiguousarray(lesson.image), lesson.prior()
+    assert prior is not None
+    hints = pseudo_objects(lesson.boxes2d(), prior, lesson.camera, student.config.sizes).depth
+    depth, certain = seen_depth(distiller, lesson, student)
+    batch = collate([lesson])
+    (found,) = student.decode(student(batch.images, batch.cameras), batch.cameras)
+    ground = np.zeros_like(image)
+    rows = [
+        with_frames(image, lesson),
+        with_frames(coloured(1 - prior / FARTHEST, prior > 0, ground), lesson, [f"{hint:.1f}" for hint in hints]),
+        with_frames(coloured(1 - depth / FARTHEST, depth > 0, ground), lesson, certain),
+        draw_boxes(image, found[found.score >= SHOWN_SCORE], lesson.camera),
+    ]
+    cv2.imwrite(out, np.vstack(rows)[..., ::-1])
+
+
+if __name__ == "__main__":
+    main()
