@@ -16,6 +16,7 @@ from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
 
 from mono3d_kd_core.errors import Mono3DError
+from mono3d_kd_ros import cores
 
 
 class Runnable(Protocol):
@@ -43,6 +44,7 @@ def run_together(make_nodes: Sequence[Callable[[], Runnable]], arguments: list[s
     A second signal ends the process at once, also when the node is busy. What follows the first within a second is the
     same wish: the terminal tells the whole group of processes, and `ros2 launch` tells its own once more.
     """
+    cores.share()
     finished = threading.Event()
     asked_at = 0.0
 
