@@ -27,9 +27,13 @@ from mono3d_kd_core.students.bev.config import BevConfig
 from mono3d_kd_core.students.bev.student import BevStudent
 from mono3d_kd_core.students.keypoint import KeypointConfig, KeypointStudent
 from mono3d_kd_core.students.layers import parameter_count
+from mono3d_kd_core.students.query.config import QueryConfig
+from mono3d_kd_core.students.query.student import QueryStudent
 from mono3d_kd_core.training.recipe import find_recipe, read_recipe
 
 Step = Callable[[], object]
+Config = BevConfig | KeypointConfig | QueryConfig
+CONFIGS: dict[str, type[Config]] = {"cmkd": BevConfig, "keypoint": KeypointConfig, "query": QueryConfig}
 
 
 def steps_of(config: KeypointConfig, folder: Path, threads: int) -> dict[str, Step]:
@@ -57,6 +61,27 @@ def steps_of(config: KeypointConfig, folder: Path, threads: int) -> dict[str, St
         "eager, all heads dense": lambda: dense(student, contiguous),
         "channels last, all heads dense": lambda: dense(last, channels_last),
         "detector, torch": lambda: ours.detect(picture, camera),
+        "detector, ONNX Runtime": lambda: onnx.detect(picture, camera),
+    }
+
+
+def query_steps_of(config: QueryConfig, folder: Path, threads: int) -> dict[str, Step]:
+    """Return the query student's ways to run, by name."""
+    torch.manual_seed(0)
+    student = QueryStudent(config).eval()
+    settings = config.model_dump(mode="json")
+    save_bundle(
+        folder, Card(kind="student", architecture="query", config=settings, classes=list(config.classes)),
+        student.state_dict(),
+    )  # fmt: skip
+    export_onnx(folder)
+    height, width = student.input_size
+    picture = np.random.default_rng(0).integers(0, 255, (height, width, 3), np.uint8)
+    camera = CameraModel.pinhole(width, height, 0.58 * width, 0.58 * width, width / 2, height / 2)
+    ours = Detector.load(folder, threads=threads, score_threshold=0)
+    onnx = Detector.load(folder, "onnx", threads=threads, score_threshold=0)
+    return {
+        f"detector, torch, {parameter_count(student) / 1e6:.1f} M": lambda: ours.detect(picture, camera),
         "detector, ONNX Runtime": lambda: onnx.detect(picture, camera),
     }
 
@@ -112,17 +137,20 @@ def main() -> None:
     torch.set_num_threads(arguments.threads)
     for name in arguments.recipes:
         content = read_recipe(find_recipe(name))
-        bev = content["architecture"] == "cmkd"
-        config = (BevConfig if bev else KeypointConfig).model_validate(content["student"])
+        config = CONFIGS[content["architecture"]].model_validate(content["student"])
         with tempfile.TemporaryDirectory() as folder:
             place = Path(folder) / "bundle"
             if isinstance(config, BevConfig):
                 steps = bev_steps_of(config, place, arguments.threads)
+            elif isinstance(config, QueryConfig):
+                steps = query_steps_of(config, place, arguments.threads)
             else:
                 steps = steps_of(config, place, arguments.threads)
             times = milliseconds(steps, arguments.rounds)
         print(f"{name}, {config.input_height}x{config.input_width}, {arguments.threads} threads", end="")
-        print("" if bev else f", {parameter_count(KeypointStudent(config)) / 1e6:.1f} M parameters")  # type: ignore[arg-type]
+        if isinstance(config, KeypointConfig):
+            print(f", {parameter_count(KeypointStudent(config)) / 1e6:.1f} M parameters", end="")
+        print()
         for step, value in times.items():
             print(f"  {step:36s}{value:8.0f} ms")
     print(f"peak memory of the process: {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10:.0f} MiB")

@@ -43,7 +43,8 @@ def export_onnx(path: str | Path) -> Path:
         raise ModelError(f"{path}: ONNX export knows keypoint and query students, this is a {bundle.card.architecture}")
     images = torch.zeros(1, 3, *student.input_size, dtype=torch.uint8)
     # The exporter talks to stdout, warns of its own future and misses torchvision; none of it helps a user.
-    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
+    for talker in ("torch.onnx", "onnxscript", "onnx_ir"):
+        logging.getLogger(talker).setLevel(logging.ERROR)
     with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
         warnings.simplefilter("ignore")
         program = torch.onnx.export(
