@@ -84,7 +84,7 @@ class DepthPredictor(nn.Module):
 
     def expectation(self, bins: Tensor) -> Tensor:
         """Return the mean depth (B,h,w) of bins' logits (B,81,h,w)."""
-        return torch.einsum("bdhw,d->bhw", bins.float().softmax(1), self.middle)
+        return (bins.float().softmax(1) * self.middle[:, None, None]).sum(1)
 
 
 class DepthFusion(nn.Module):

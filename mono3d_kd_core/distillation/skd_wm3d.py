@@ -159,9 +159,10 @@ class SkdWm3d(Distiller):
         score = heatmap.float().flatten(2)[targets.image, targets.label, targets.cell].sigmoid()
         depth, size = depth_of(r.depth[:, 0]), r.size3d + self.student.mean_size[targets.label]
         angle = torch.arange(HEADING_BINS, device=neck.device) * (2 * torch.pi / HEADING_BINS)
-        projected = project(
-            targets.views, placed(targets.views, depth, r.offset3d), size, angle + r.heading[:, HEADING_BINS:]
-        )
+        # Half precision would move a corner by a pixel.
+        with torch.autocast(neck.device.type, enabled=False):
+            centre = placed(targets.views, depth, r.offset3d)
+            projected = project(targets.views, centre, size, angle + r.heading[:, HEADING_BINS:])
         return View(r, score, depth, size, projected)
 
     def _judged(self, view: View, heatmap: Tensor, targets: WeakTargets) -> dict[str, Tensor]:
@@ -211,7 +212,7 @@ class SkdWm3d(Distiller):
 def _certainty(view: View, targets: WeakTargets) -> Tensor:
     """Return how much a network's word about each object counts (K,)."""
     best = view.regressions.heading[:, :HEADING_BINS].argmax(-1)
-    box = weak_losses.uncut(view.projected, targets.box, targets.cut)[torch.arange(len(best)), best]
+    box = weak_losses.uncut(view.projected, targets.box, targets.cut)[torch.arange(len(best), device=best.device), best]
     overlap = weak_losses.overlap(box, targets.box)
     return weak_losses.certainty(view.regressions.depth[:, 1], view.score, overlap)
 

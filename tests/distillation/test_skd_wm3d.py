@@ -123,6 +123,15 @@ def test_with_2d_boxes_alone_there_is_no_teacher_and_no_depth(student: KeypointS
     assert terms(labelled, student, [weak_lesson(0)]).keys() == STUDENT_TERMS | {"pseudo"}
 
 
+def test_mixed_precision_changes_little(student: KeypointStudent) -> None:
+    distiller = distiller_of(student.eval()).eval()
+    full = terms(distiller, student, [weak_lesson(0)])
+    with torch.autocast("cpu", torch.bfloat16):
+        mixed = terms(distiller, student, [weak_lesson(0)])
+    for name, value in full.items():
+        torch.testing.assert_close(mixed[name].float(), value, rtol=0.1, atol=0.02, msg=name)
+
+
 def test_pictures_without_objects_or_with_regions_to_ignore_are_fine(student: KeypointStudent) -> None:
     known = weak_lesson(0)
     assert known.boxes2d is not None
