@@ -85,10 +85,14 @@ class HvConfig(BaseModel):
 
 @dataclass(frozen=True)
 class Contrast:
-    """keys (N,C) of the points and queries (N,C) of the picture, row by row of the same place."""
+    """keys (N,C) of the points and queries (N,C) of the picture, row by row of the same place.
+
+    place (N,2) is sample and number of a superpixel, (N,3) sample, row and column of a cell.
+    """
 
     keys: Tensor
     queries: Tensor
+    place: Tensor
 
 
 @dataclass(frozen=True)
@@ -166,8 +170,8 @@ class HvDistill(nn.Module):
         flat = of_pixel.reshape(-1)
         inside = torch.nonzero(flat >= 0)[:, 0]
         queries, _ = group_means(pixels[inside], flat[inside], len(pairs) * most)
-        chosen = count > 0
-        return Contrast(keys[chosen], queries[chosen])
+        chosen = torch.nonzero(count)[:, 0]
+        return Contrast(keys[chosen], queries[chosen], torch.stack([chosen // most, chosen % most], 1))
 
     def _cells(self, points: PointFeatures, bev: Tensor) -> Contrast:
         """Pair the cells with points with what was lifted there, where the picture shows them."""
@@ -176,7 +180,7 @@ class HvDistill(nn.Module):
         shown = torch.nonzero(lifted.detach().abs().sum(1) > 0)[:, 0]
         if len(shown) > self.config.most_cells:
             shown = shown[torch.randperm(len(shown))[: self.config.most_cells].to(shown.device)]
-        return Contrast(points.ground[shown], functional.normalize(lifted[shown], dim=1))
+        return Contrast(points.ground[shown], functional.normalize(lifted[shown], dim=1), points.cells[shown])
 
     def depth_labels(self, pairs: Sequence[Pair]) -> Tensor:
         """Return the bin (B,h,w) of the nearest point in each cell of the lifted map; -1 where there is none in range."""

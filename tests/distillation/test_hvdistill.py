@@ -49,7 +49,7 @@ def test_superpixels_pool_the_points_and_pixels_that_lie_in_them(network: HvDist
         unit = coarse / coarse.norm(dim=1, keepdim=True)
         fine = nn.functional.interpolate(unit, (32, 96), mode="bilinear", align_corners=True)
         fine = fine / fine.norm(dim=1, keepdim=True)
-    keys, queries = [], []
+    keys, queries, places = [], [], []
     for sample, each in enumerate(PAIRS):
         mine = points.sample == sample
         xyz = each.points[points.index[mine].numpy(), :3] @ POSE[:3, :3].T + POSE[:3, 3]
@@ -60,9 +60,11 @@ def test_superpixels_pool_the_points_and_pixels_that_lie_in_them(network: HvDist
         own[shown] = each.superpixels[v[shown], u[shown]]
         for number in range(each.superpixels.max() + 1):
             if (own == number).any():
+                places.append([sample, number])
                 keys.append(points.points[mine][torch.from_numpy(own == number)].mean(0))
                 queries.append(fine[sample][:, torch.from_numpy(each.superpixels == number)].mean(1))
     assert len(keys) > 10
+    assert contrast.place.tolist() == places
     torch.testing.assert_close(contrast.keys, torch.stack(keys), rtol=1e-4, atol=1e-5)
     torch.testing.assert_close(contrast.queries, torch.stack(queries), rtol=1e-4, atol=1e-5)
 
@@ -90,6 +92,7 @@ def test_cells_of_the_ground_are_paired_where_the_picture_shows_them() -> None:
     torch.testing.assert_close(contrast.queries[:, :2], wanted / wanted.norm(dim=1, keepdim=True))
     assert own.cells[:, 1:].tolist() == [[0, 0], [3, 3], [4, 5], [7, 2]]
     torch.testing.assert_close(contrast.keys, own.ground[[0, 2, 3]])
+    assert contrast.place.tolist() == [[0, 0, 0], [0, 4, 5], [0, 7, 2]]
 
 
 def test_depth_is_asked_for_where_points_are_seen_and_the_nearest_counts(network: HvDistill) -> None:

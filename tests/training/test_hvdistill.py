@@ -21,7 +21,10 @@ from mono3d_kd_core.io.convert import convert_source
 from mono3d_kd_core.io.kitti import KittiObjectSource, KittiWriter
 from mono3d_kd_core.io.kitti_labels import KittiLabels
 from mono3d_kd_core.students.backbones import build_backbone
+from mono3d_kd_core.students.bev.config import BevConfig
+from mono3d_kd_core.students.bev.student import BevStudent
 from mono3d_kd_core.students.keypoint import KeypointConfig, KeypointStudent
+from mono3d_kd_core.teachers.second import Second
 from mono3d_kd_core.training.choice import planned_run
 from mono3d_kd_core.training.clouds import Clouds
 from mono3d_kd_core.training.hvdistill import HvDistillRun, HvModule, load_image_teacher
@@ -264,6 +267,22 @@ def test_a_teacher_learns_from_few_labels_with_a_taught_backbone(
     assert card.provenance["labelled_frames"] == "2"
     with pytest.raises(ModelError, match="either weights"):
         planned_run(str(place / "lidar.yaml"), [*changes, "weights=x"], [drive], [], tmp_path / "run")
+
+
+def test_the_small_second_can_teach_a_birds_eye_student(tmp_path: Path) -> None:
+    """Its head answers on cells of half the side of its map's; a student with its settings has the same anchors."""
+    run = planned_run("second_small", None, [tmp_path], [], None)
+    assert isinstance(run, TeacherRun)
+    teacher = run.recipe.network()
+    assert isinstance(teacher, Second)
+    shared = teacher.config.model_dump(
+        include={"low", "high", "layers", "strides", "filters", "up_strides", "up_filters", "anchors"}
+    )
+    config = BevConfig.model_validate(
+        shared | {"image_network": "resnet18", "width": 0.125, "neck_channels": 8, "input_height": 32, "input_width": 96,
+                  "feature_channels": 8, "depth_bins": 8, "heights": 1, "cell": 0.8, "bev_channels": 64}
+    )  # fmt: skip
+    torch.testing.assert_close(BevStudent(config).anchors, teacher.anchors)
 
 
 @pytest.mark.parametrize("name", ["hvdistill", "hvdistill_small"])

@@ -66,8 +66,9 @@ class BevStudent(Student):
         self.backbone_2d = BevBackbone(c.bev_channels, c.layers, c.strides, c.filters, c.up_strides, c.up_filters)
         self.dense_head = AnchorHead(self.backbone_2d.channels, len(self.classes))
         columns, rows, _ = c.grid.shape
-        stride = c.strides[0] // c.up_strides[0]
-        anchors = anchor_grid(c.kinds, c.low[:2], c.high[:2], rows // stride, columns // stride)
+        # The head may answer on a finer grid than the map's.
+        shape = (cells // c.strides[0] * c.up_strides[0] for cells in (rows, columns))
+        anchors = anchor_grid(c.kinds, c.low[:2], c.high[:2], *shape)
         self.anchor_shape = anchors.shape
         self.anchors: Tensor
         self.mean: Tensor
