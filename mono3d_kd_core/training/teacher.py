@@ -42,7 +42,7 @@ class TeacherModule(pl.LightningModule):
 
     def __init__(self, teacher: LidarTeacher[Any], schedule: ScheduleConfig, bfloat16: bool = False) -> None:
         super().__init__()
-        self.teacher, self.schedule, self.bfloat16 = teacher, schedule, bfloat16
+        self.teacher, self.schedule, self._reduced = teacher, schedule, bfloat16
         self.found: list[Boxes3D] = []
         self.truth: list[Boxes3D] = []
         self.average_precision = AveragePrecision(teacher.classes)
@@ -50,9 +50,9 @@ class TeacherModule(pl.LightningModule):
     def training_step(self, batch: list[CloudExample], _: int) -> Tensor:
         """Return the loss of a batch; ModelError ends a run whose loss is no number."""
         bev = self.teacher.bev([self.teacher.voxels(example.points) for example in batch])
-        with torch.autocast(bev.device.type, torch.bfloat16, enabled=self.bfloat16):
+        with torch.autocast(bev.device.type, torch.bfloat16, enabled=self._reduced):
             answers = self.teacher.dense_head(self.teacher.backbone_2d(bev))
-        if self.bfloat16:
+        if self._reduced:
             answers = type(answers)(*(getattr(answers, field.name).float() for field in fields(answers)))
         terms = self.teacher.losses(answers, [example.boxes for example in batch])
         loss = torch.stack(list(terms.values())).sum()
