@@ -17,8 +17,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from mono3d_kd_core.geometry.boxes import Boxes3D
 from mono3d_kd_core.teachers import spconv_backend
 from mono3d_kd_core.teachers.centerpoint import CenterPillars, CenterPillarsConfig, CenterPoint, CenterPointConfig
+from mono3d_kd_core.teachers.lidar import LidarTeacher
 from mono3d_kd_core.teachers.pointpillars import PointPillars, PointPillarsConfig
 from mono3d_kd_core.teachers.second import Second, SecondConfig
 from mono3d_kd_core.teachers.sparse import SparseConvolution, SparseTensor
@@ -90,6 +92,11 @@ def voxelisation(points: np.ndarray, repeats: int) -> None:
         print(f"the same by spconv's PointToVoxel: {best(lambda: generator(cloud), repeats)}")
 
 
+def boxes(teacher: LidarTeacher[Any], points: np.ndarray) -> list[Boxes3D]:
+    """What `observe` does with the points that the camera sees."""
+    return teacher.decode(teacher.answer(teacher.ground([teacher.voxels(points)])))
+
+
 def networks(points: np.ndarray, repeats: int) -> None:
     """Whole networks in their KITTI shape, from points to boxes."""
     teachers = {
@@ -101,7 +108,7 @@ def networks(points: np.ndarray, repeats: int) -> None:
     }
     for name, teacher in teachers.items():
         teacher.eval()
-        print(f"{name:21s}: {best(lambda teacher=teacher: teacher.decode(teacher([teacher.voxels(points)])[0]), repeats)}")
+        print(f"{name:21s}: {best(lambda teacher=teacher: boxes(teacher, points), repeats)}")
 
 
 def main() -> None:

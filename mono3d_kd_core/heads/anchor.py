@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 DIRECTION_OFFSET = 0.78539
 """Where the two heading bins part (OpenPCDet's DIR_OFFSET)."""
@@ -134,13 +136,19 @@ class AnchorHead(nn.Module):
 
     def forward(self, bev: Tensor) -> AnchorResponses:
         """Map features (B, C, rows, columns) to responses."""
+        return self.of_bands([bev])
 
-        def flat(values: Tensor, width: int) -> Tensor:
-            return values.permute(0, 2, 3, 1).reshape(len(values), -1, width)
-
-        return AnchorResponses(
-            flat(self.conv_cls(bev), self.classes), flat(self.conv_box(bev), CODE_SIZE), flat(self.conv_dir_cls(bev), 2)
+    def of_bands(self, bands: Iterable[Tensor]) -> AnchorResponses:
+        """Map features to responses that come in pieces (B, C, rows, columns), one after the other along the rows."""
+        layers = (self.conv_cls, self.conv_box, self.conv_dir_cls)
+        # As one convolution the three read the map once.
+        weight, bias = torch.cat([layer.weight for layer in layers]), torch.cat([_bias(layer) for layer in layers])
+        cells = torch.cat([functional.conv2d(band, weight, bias).permute(0, 2, 3, 1) for band in bands], 1)
+        parts = torch.split(cells, [layer.out_channels for layer in layers], -1)
+        logits, codes, directions = (
+            part.reshape(len(part), -1, width) for part, width in zip(parts, (self.classes, CODE_SIZE, 2), strict=True)
         )
+        return AnchorResponses(logits, codes, directions)
 
 
 def _bias(layer: nn.Conv2d) -> Tensor:

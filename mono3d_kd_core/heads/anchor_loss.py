@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -85,11 +86,27 @@ def assign(anchors: Tensor, kinds: tuple[AnchorClass, ...], boxes: Tensor, label
     return Assignment(label.reshape(-1), code.reshape(-1, 7), yaw.reshape(-1))
 
 
-def focal(logits: Tensor, target: Tensor, alpha: float = 0.25, gamma: float = 2.0) -> Tensor:
-    """Sigmoid focal loss, elementwise (Lin et al., ICCV 2017, equation 5)."""
-    p = torch.sigmoid(logits)
-    weight = (target * alpha + (1 - target) * (1 - alpha)) * (target * (1 - p) + (1 - target) * p) ** gamma
-    return weight * F.binary_cross_entropy_with_logits(logits, target, reduction="none")
+def focal(logits: Tensor, target: Tensor, alpha: float = 0.25) -> Tensor:
+    """Sigmoid focal loss with gamma 2, elementwise (Lin et al., ICCV 2017, equation 5); targets are 0 or 1."""
+    loss: Tensor = _Focal.apply(logits, 1 - 2 * target, alpha)  # type: ignore[no-untyped-call]
+    return loss
+
+
+class _Focal(torch.autograd.Function):
+    """The loss with its slope in closed form: a head has millions of answers, and each step over them counts."""
+
+    @staticmethod
+    def forward(ctx: Any, logits: Tensor, sign: Tensor, alpha: float) -> Tensor:
+        wrong = logits * sign
+        p, cost = torch.sigmoid(wrong), F.softplus(wrong)
+        weighted = p.square() * torch.where(sign < 0, alpha, 1 - alpha)
+        ctx.save_for_backward(weighted * (2 * (1 - p) * cost + p) * sign)
+        return weighted * cost
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
+        (slope,) = ctx.saved_tensors
+        return gradients[0] * slope, None, None
 
 
 def quality_focal(logits: Tensor, quality: Tensor, beta: float = 2.0) -> Tensor:

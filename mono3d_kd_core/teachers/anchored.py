@@ -11,11 +11,13 @@ from torch import Tensor
 from mono3d_kd_core.geometry.boxes import Boxes3D
 from mono3d_kd_core.geometry.overlap import rows_3d
 from mono3d_kd_core.heads.anchor import KITTI_ANCHORS, AnchorClass, AnchorHead, AnchorResponses, anchor_grid
+from mono3d_kd_core.heads.anchor_decode import select_boxes
 from mono3d_kd_core.heads.anchor_loss import anchor_loss, assign
 from mono3d_kd_core.heads.anchor_quality import quality_loss
 from mono3d_kd_core.teachers.base import Responses
 from mono3d_kd_core.teachers.bev_backbone import BevBackbone
 from mono3d_kd_core.teachers.lidar import LidarConfig, LidarTeacher
+from mono3d_kd_core.teachers.sparse import SparseTensor
 
 
 class AnchorSettings(BaseModel):
@@ -47,6 +49,7 @@ class AnchorTeacher(LidarTeacher[AnchorResponses]):
     """A LiDAR detector that answers at anchors. Subclasses make the bird's-eye map of `bev_channels` channels."""
 
     config: AnchorConfig
+    dense_head: AnchorHead
     anchors: Tensor
 
     def __init__(self, config: AnchorConfig, bev_channels: int) -> None:
@@ -74,11 +77,14 @@ class AnchorTeacher(LidarTeacher[AnchorResponses]):
         labels = torch.tensor(indices, dtype=torch.long, device=self.anchors.device)
         return torch.from_numpy(rows_3d(boxes)).to(self.anchors), labels
 
-    def candidates(self, answers: AnchorResponses) -> list[tuple[Tensor, Tensor, Tensor]]:
-        """Return for each sample all boxes (N,7), their scores (N,) in [0, 1] and class indices (N,)."""
-        boxes = answers.boxes(self.anchors)
-        scores, labels = answers.logits.sigmoid().max(-1)
-        return list(zip(boxes, scores, labels, strict=True))
+    def answer(self, ground: Tensor | SparseTensor) -> AnchorResponses:
+        """Return the head's answers to a bird's-eye map; piece by piece, which is faster, where nothing is learned."""
+        bands = [self.backbone_2d(ground)] if torch.is_grad_enabled() else self.backbone_2d.bands(ground)
+        return self.dense_head.of_bands(bands)
+
+    def decode(self, answers: AnchorResponses) -> list[Boxes3D]:
+        """Turn answers into boxes in "lidar": best class an anchor, one suppression for all classes."""
+        return select_boxes(answers, self.anchors, self.classes, self.config.selection)
 
     def responses(self, answers: AnchorResponses) -> Responses:
         """Return the dense answers of the first sample as they are stored."""

@@ -15,6 +15,7 @@ from mono3d_kd_core.teachers.base import Responses
 from mono3d_kd_core.teachers.bev_backbone import BevBackbone
 from mono3d_kd_core.teachers.lidar import LidarConfig, LidarTeacher
 from mono3d_kd_core.teachers.pillars import PillarFeatures, PillarMap
+from mono3d_kd_core.teachers.sparse import SparseTensor
 from mono3d_kd_core.teachers.sparse_backbone import SparseBackbone
 from mono3d_kd_core.teachers.volumes import PillarConfig, VoxelConfig
 from mono3d_kd_core.teachers.voxels import Voxels
@@ -58,8 +59,9 @@ class CenterTeacher(LidarTeacher[CenterResponses]):
             )
         return center_loss(answers, targets)
 
-    def candidates(self, answers: CenterResponses) -> list[tuple[Tensor, Tensor, Tensor]]:
-        """Return for each sample all boxes (N,7), their scores (N,) in [0, 1] and class indices (N,).
+    @torch.no_grad()
+    def decode(self, answers: CenterResponses) -> list[Boxes3D]:
+        """Turn answers into boxes in "lidar": best class a cell, one suppression for all classes.
 
         Boxes whose centre is outside the volume score nothing.
         """
@@ -67,7 +69,11 @@ class CenterTeacher(LidarTeacher[CenterResponses]):
         scores, labels = answers.logits.flatten(2).sigmoid().max(1)
         low, high = boxes.new_tensor(self.config.low), boxes.new_tensor(self.config.high)
         inside = ((boxes[..., :3] >= low) & (boxes[..., :3] <= high)).all(-1)
-        return list(zip(boxes, scores * inside, labels, strict=True))
+        found, selection = [], self.config.selection
+        for rows, score, label in zip(boxes, scores * inside, labels, strict=True):
+            best = selection.best(score)
+            found.append(selection.boxes(rows[best], score[best], label[best], self.classes))
+        return found
 
     def responses(self, answers: CenterResponses) -> Responses:
         """Return the dense answers of the first sample as they are stored; positions are the cells' corners, at height 0."""
@@ -104,7 +110,7 @@ class CenterPoint(CenterTeacher):
         super().__init__(config, config.bev_channels)
         self.backbone_3d = SparseBackbone(4, config.widths, config.out_width, config.residual)
 
-    def bev(self, clouds: list[Voxels]) -> Tensor:
+    def ground(self, clouds: list[Voxels]) -> Tensor:
         """Return the bird's-eye map (B,C,rows,columns) of a batch."""
         return self.backbone_3d.ground_map(clouds, self.config.grid)
 
@@ -132,6 +138,7 @@ class CenterPillars(CenterTeacher):
         self.vfe = PillarFeatures(config.grid, config.width)
         self.map_to_bev_module = PillarMap(config.grid, config.width, config.map_layers)
 
-    def bev(self, clouds: list[Voxels]) -> Tensor:
-        """Return the bird's-eye map (B,C,rows,columns) of a batch."""
-        return self.map_to_bev_module.of_clouds(self.vfe, clouds)
+    def ground(self, clouds: list[Voxels]) -> Tensor | SparseTensor:
+        """Return the bird's-eye map (B,C,rows,columns) of a batch, or its occupied cells."""
+        ground: Tensor | SparseTensor = self.map_to_bev_module(self.vfe, clouds)
+        return ground

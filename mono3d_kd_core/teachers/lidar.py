@@ -17,9 +17,11 @@ from mono3d_kd_core.errors import DataError, ModelError
 from mono3d_kd_core.frames import SensorFrame
 from mono3d_kd_core.geometry.boxes import Boxes3D
 from mono3d_kd_core.geometry.depth import points_in_view
-from mono3d_kd_core.geometry.overlap import nms_bev
+from mono3d_kd_core.heads.selection import Selection
 from mono3d_kd_core.teachers.base import BevFeatures, Responses, TeacherOutput, Want
 from mono3d_kd_core.teachers.bev_backbone import BevBackbone
+from mono3d_kd_core.teachers.pillars import map_of
+from mono3d_kd_core.teachers.sparse import SparseTensor
 from mono3d_kd_core.teachers.voxels import VoxelGrid, Voxels, voxelise
 
 FULL_SCALE = 1.5
@@ -50,6 +52,11 @@ class LidarConfig(BaseModel):
     nms_iou: float = Field(0.01, ge=0, le=1)
     nms_before: int = Field(4096, gt=0)
     nms_after: int = Field(500, gt=0)
+
+    @property
+    def selection(self) -> Selection:
+        """Which of the answers become boxes."""
+        return Selection(self.score_threshold, self.nms_iou, self.nms_before, self.nms_after)
 
     @property
     def grid(self) -> VoxelGrid:
@@ -116,22 +123,30 @@ class LidarTeacher(nn.Module, Generic[Dense]):
         """Cut a cloud (N,4) into voxels, as many as training or inference allows."""
         return voxelise(points, self.config.grid, self.config.max_points, self.config.capacity(self.training))
 
+    def ground(self, clouds: list[Voxels]) -> Tensor | SparseTensor:
+        """Return the bird's-eye map (B,C,rows,columns) of a batch, or its occupied cells: what the 2D backbone reads."""
+        raise NotImplementedError
+
     def bev(self, clouds: list[Voxels]) -> Tensor:
         """Return the bird's-eye map (B,C,rows,columns) of a batch: what CMKD's student imitates."""
-        raise NotImplementedError
+        return map_of(self.ground(clouds))
+
+    def answer(self, ground: Tensor | SparseTensor) -> Dense:
+        """Return the head's answers to a bird's-eye map."""
+        answers: Dense = self.dense_head(self.backbone_2d(ground))
+        return answers
 
     def forward(self, clouds: list[Voxels]) -> tuple[Dense, Tensor]:
         """Return the head's answers and the bird's-eye map of a batch of voxelised clouds."""
-        bev = self.bev(clouds)
-        answers: Dense = self.dense_head(self.backbone_2d(bev))
-        return answers, bev
+        ground = self.ground(clouds)
+        return self.answer(ground), map_of(ground)
 
     def losses(self, answers: Dense, boxes: list[Boxes3D]) -> dict[str, Tensor]:
         """Return the weighted terms of the training loss; boxes are in "lidar", one `Boxes3D` a sample."""
         raise NotImplementedError
 
-    def candidates(self, answers: Dense) -> list[tuple[Tensor, Tensor, Tensor]]:
-        """Return for each sample all boxes (N,7), their scores (N,) in [0, 1] and class indices (N,)."""
+    def decode(self, answers: Dense) -> list[Boxes3D]:
+        """Turn answers into boxes in "lidar": best class a place, one suppression for all classes."""
         raise NotImplementedError
 
     def responses(self, answers: Dense) -> Responses:
@@ -139,30 +154,16 @@ class LidarTeacher(nn.Module, Generic[Dense]):
         raise NotImplementedError
 
     @torch.no_grad()
-    def decode(self, answers: Dense) -> list[Boxes3D]:
-        """Turn answers into boxes in "lidar": best class a place, one suppression for all classes."""
-        return [self._select(*sample) for sample in self.candidates(answers)]
-
-    def _select(self, boxes: Tensor, scores: Tensor, labels: Tensor) -> Boxes3D:
-        config = self.config
-        scores, order = torch.topk(scores, min(config.nms_before, len(scores)))
-        order = order[scores >= config.score_threshold]
-        rows = boxes[order].double().cpu().numpy()
-        score = scores[: len(order)].double().cpu().numpy()
-        kept = nms_bev(rows[:, [0, 1, 3, 4, 6]], score, config.nms_iou, limit=config.nms_after)
-        names = np.array(self.classes)[labels[order].cpu().numpy()]
-        return Boxes3D(rows[kept, :3], rows[kept, 3:6], rows[kept, 6], names[kept], score[kept], frame="lidar")
-
-    @torch.no_grad()
     def observe(self, frame: SensorFrame, want: Want = Want.BOXES) -> TeacherOutput:
         """Look at a frame's points. Raises DataError when it has none, or intensities on another scale than [0, 1]."""
         points = usable_points(frame)
         if self.config.camera_view:
             points = points[points_in_view(points, frame.rig.camera, frame.rig.T_camera_lidar)]
-        answers, bev = self([self.voxels(points)])
+        ground = self.ground([self.voxels(points)])
+        answers = self.answer(ground)
         return TeacherOutput(
             self.decode(answers)[0],
-            bev=self._features(bev) if Want.BEV_FEATURES in want else None,
+            bev=self._features(map_of(ground)) if Want.BEV_FEATURES in want else None,
             responses=self.responses(answers) if Want.RESPONSES in want else None,
         )
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
+from mono3d_kd_core.teachers.sparse import SparseTensor, convolve_flat
 from mono3d_kd_core.teachers.voxels import VoxelGrid, Voxels, stack
 
 
@@ -24,7 +26,7 @@ class PillarFeatures(nn.Module):
 
     Each point is described by x, y, z, intensity, its offset from the pillar's mean and from the pillar's centre: 10
     numbers. Places of a pillar that hold no point take part as zero vectors in the maximum and in the batch statistics,
-    as in the reference.
+    as in the reference; nothing is computed for them.
     """
 
     def __init__(self, grid: VoxelGrid, width: int = 64) -> None:
@@ -40,11 +42,31 @@ class PillarFeatures(nn.Module):
         counts = torch.from_numpy(voxels.counts).to(device)
         described = self._describe(points, counts, torch.from_numpy(voxels.coordinates).to(device))
         occupied = torch.arange(points.shape[1], device=device)[None] < counts[:, None]
+        if len(described) == 0:
+            return described.new_zeros(0, self.width)
+        hidden = layer.linear(described[occupied])
+        scale, shift = self._normalisation(layer.norm, hidden, counts.numel() * points.shape[1])
+        best = torch.segment_reduce((hidden * scale + shift).relu(), "max", lengths=counts.long())
+        return torch.where((counts < points.shape[1])[:, None], torch.maximum(best, shift.relu()), best)
+
+    def _normalisation(self, norm: nn.BatchNorm1d, hidden: Tensor, places: int) -> tuple[Tensor, Tensor]:
+        """Return what batch normalisation multiplies by and adds, for real points whose fellows up to `places` are zero.
+
+        Linear layers give zero for zero, so the statistics over all places need the real points' sums alone.
+        """
+        mean, variance, seen = norm.running_mean, norm.running_var, norm.num_batches_tracked
+        if mean is None or variance is None or seen is None or norm.momentum is None:
+            raise TypeError("the normalisation of pillars keeps running statistics")
         if self.training:
-            described = described * occupied[..., None]
-            hidden: Tensor = layer.norm(layer.linear(described).flatten(0, 1)).relu()
-            return hidden.view(*described.shape[:2], -1).amax(1)
-        return self._sparse_maximum(layer, described, occupied, counts)
+            running = mean, variance
+            mean = hidden.sum(0) / places
+            variance = ((hidden - mean).square().sum(0) + (places - len(hidden)) * mean.square()) / places
+            with torch.no_grad():
+                for kept, value in zip(running, (mean, variance * places / max(places - 1, 1)), strict=True):
+                    kept.lerp_(value, norm.momentum)
+                seen.add_(1)
+        scale = norm.weight * torch.rsqrt(variance + norm.eps)
+        return scale, norm.bias - mean * scale
 
     @property
     def _layer(self) -> _PointLayer:
@@ -59,16 +81,6 @@ class PillarFeatures(nn.Module):
         centre = (coordinates.flip(1) + 0.5) * size + low
         return torch.cat([points, points[..., :3] - mean, points[..., :3] - centre[:, None]], -1)
 
-    def _sparse_maximum(self, layer: _PointLayer, described: Tensor, occupied: Tensor, counts: Tensor) -> Tensor:
-        """The same maximum over real points only, with what a zero vector gives put in where a pillar is not full."""
-        if len(described) == 0:
-            return described.new_zeros(0, self.width)
-        hidden = layer.norm(layer.linear(described[occupied])).relu()
-        lengths = counts.long()
-        best = torch.segment_reduce(hidden, "max", lengths=lengths)
-        nothing = layer.norm(hidden.new_zeros(1, self.width)).relu()
-        return torch.where((lengths < described.shape[1])[:, None], torch.maximum(best, nothing), best)
-
 
 class _MapLayer(nn.Module):
     """Convolution, batch normalisation, ReLU: named as OpenPCDet's BasicBlock2D."""
@@ -77,12 +89,13 @@ class _MapLayer(nn.Module):
         super().__init__()
         self.conv, self.bn = nn.Conv2d(width, width, 3, stride, 1), nn.BatchNorm2d(width)
 
-    def forward(self, bev: Tensor) -> Tensor:
-        return torch.relu(self.bn(self.conv(bev)))
+    def forward(self, bev: Tensor | SparseTensor) -> Tensor:
+        convolved = convolve_flat(bev, self.conv) if isinstance(bev, SparseTensor) else self.conv(bev)
+        return torch.relu(self.bn(convolved))
 
 
 class PillarMap(nn.Module):
-    """Pillar features at their cells of the ground, zero elsewhere, and convolutions over them where there are any.
+    """Pillar features at their cells of the ground, and convolutions over them where there are any.
 
     The first of `layers` convolutions halves the resolution (CMKD's PointPillarScatter; none in the published network).
     """
@@ -92,23 +105,26 @@ class PillarMap(nn.Module):
         self.columns, self.rows, _ = grid.shape
         self.conv_layers = nn.ModuleList(_MapLayer(width, 1 if i else 2) for i in range(layers))
 
-    def of_clouds(self, vfe: PillarFeatures, clouds: Sequence[Voxels]) -> Tensor:
-        """Return the map (B, C, rows, columns) of pillared clouds."""
-        pillars, sample = stack(clouds)
-        features = vfe(pillars)
-        cells, cloud = (torch.from_numpy(array).to(features.device) for array in (pillars.coordinates, sample))
-        bev: Tensor = self(features, cells, cloud, len(clouds))
-        return bev
+    def forward(self, vfe: PillarFeatures, clouds: Sequence[Voxels]) -> Tensor | SparseTensor:
+        """Return the map (B, C, rows, columns) of pillared clouds, or its occupied cells where no convolution is over it.
 
-    def forward(self, features: Tensor, coordinates: Tensor, sample: Tensor, batch: int) -> Tensor:
-        """Return the map (batch, C, rows, columns) of features (V, C).
-
-        coordinates (V, 3) as z, y, x; sample (V,) says which of the batch each pillar belongs to.
+        On CUDA always the map: there a dense convolution is faster than one cell by cell.
         """
-        cells = features.new_zeros(batch, self.rows * self.columns, features.shape[1])
-        cells[sample.long(), coordinates[:, 1].long() * self.columns + coordinates[:, 2].long()] = features
-        # Channels lie innermost in memory: nothing is transposed, and convolutions on the CPU are a sixth faster.
-        bev = cells.view(batch, self.rows, self.columns, -1).permute(0, 3, 1, 2)
+        pillars, sample = stack(clouds)
+        coordinates = np.column_stack([sample, pillars.coordinates])
+        # Cells in lexical order: neighbours on the ground are neighbours in memory.
+        order = np.lexsort((coordinates[:, 3], coordinates[:, 2], coordinates[:, 0]))
+        features = vfe(Voxels(pillars.points[order], pillars.coordinates[order], pillars.counts[order]))
+        cells = torch.from_numpy(coordinates[order]).to(features.device)
+        bev: Tensor | SparseTensor = SparseTensor(features, cells, (1, self.rows, self.columns), len(clouds))
         for layer in self.conv_layers:
             bev = layer(bev)
-        return bev
+        return map_of(bev) if features.is_cuda else bev
+
+
+def map_of(bev: Tensor | SparseTensor) -> Tensor:
+    """Return the map (B, C, rows, columns) of what may be its occupied cells alone; other cells hold zeros.
+
+    Channels lie innermost in memory: nothing is transposed, and convolutions on the CPU are a sixth faster.
+    """
+    return bev.dense().squeeze(2) if isinstance(bev, SparseTensor) else bev

@@ -6,6 +6,7 @@ from torch import Tensor
 
 from mono3d_kd_core.teachers.anchored import AnchorConfig, AnchorTeacher
 from mono3d_kd_core.teachers.pillars import PillarFeatures, PillarMap
+from mono3d_kd_core.teachers.sparse import SparseTensor
 from mono3d_kd_core.teachers.volumes import PillarConfig
 from mono3d_kd_core.teachers.voxels import Voxels
 
@@ -34,6 +35,7 @@ class PointPillars(AnchorTeacher):
         self.vfe = PillarFeatures(config.grid, config.width)
         self.map_to_bev_module = PillarMap(config.grid, config.width, config.map_layers)
 
-    def bev(self, clouds: list[Voxels]) -> Tensor:
-        """Return the bird's-eye map (B,C,rows,columns) of a batch."""
-        return self.map_to_bev_module.of_clouds(self.vfe, clouds)
+    def ground(self, clouds: list[Voxels]) -> Tensor | SparseTensor:
+        """Return the bird's-eye map (B,C,rows,columns) of a batch, or its occupied cells."""
+        ground: Tensor | SparseTensor = self.map_to_bev_module(self.vfe, clouds)
+        return ground

@@ -41,6 +41,6 @@ class Second(AnchorTeacher):
         super().__init__(config, config.bev_channels)
         self.backbone_3d = SparseBackbone(4, config.widths, config.out_width, config.residual)
 
-    def bev(self, clouds: list[Voxels]) -> Tensor:
+    def ground(self, clouds: list[Voxels]) -> Tensor:
         """Return the bird's-eye map (B,C,rows,columns) of a batch: what CMKD's student imitates."""
         return self.backbone_3d.ground_map(clouds, self.config.grid)

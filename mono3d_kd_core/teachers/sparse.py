@@ -64,6 +64,23 @@ class _Convolution(torch.autograd.Function):
         return to_features, weight_gradient(features, gradient, rules.sources, rules.targets, rules.starts), None
 
 
+def convolve_flat(x: SparseTensor, layer: nn.Conv2d) -> Tensor:
+    """Return what a 2D convolution makes of the dense map (batch, C, rows, columns), from its occupied cells alone.
+
+    x has one layer of voxels. The result is the dense map that the convolution gives, to the order of the sums.
+    """
+    (ky, kx), (sy, sx) = layer.kernel_size, layer.stride
+    if isinstance(layer.padding, str) or layer.groups != 1 or layer.dilation != (1, 1) or x.shape[0] != 1:
+        raise ValueError("only plain 2D convolutions, over one layer of voxels, can be done cell by cell")
+    py, px = layer.padding
+    rules = strided_rules(x.coordinates, x.shape, (1, ky, kx), (1, sy, sx), (0, py, px)).to(x.features.device)
+    weight = layer.weight.permute(2, 3, 1, 0).flatten(0, 1).contiguous()
+    with torch.autocast(x.features.device.type, enabled=False):
+        features: Tensor = _Convolution.apply(x.features, weight, rules)  # type: ignore[no-untyped-call]
+    dense = SparseTensor(features, rules.coordinates, rules.shape, x.batch).dense().squeeze(2)
+    return dense if layer.bias is None else dense + layer.bias.view(-1, 1, 1)
+
+
 class SparseConvolution(nn.Module):
     """Base of the sparse convolutions; `weight` is (out, kz, ky, kx, in), spconv 2's layout."""
 

@@ -49,9 +49,9 @@ class TeacherModule(pl.LightningModule):
 
     def training_step(self, batch: list[CloudExample], _: int) -> Tensor:
         """Return the loss of a batch; ModelError ends a run whose loss is no number."""
-        bev = self.teacher.bev([self.teacher.voxels(example.points) for example in batch])
-        with torch.autocast(bev.device.type, torch.bfloat16, enabled=self._reduced):
-            answers = self.teacher.dense_head(self.teacher.backbone_2d(bev))
+        ground = self.teacher.ground([self.teacher.voxels(example.points) for example in batch])
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self._reduced):
+            answers = self.teacher.answer(ground)
         if self._reduced:
             answers = type(answers)(*(getattr(answers, field.name).float() for field in fields(answers)))
         terms = self.teacher.losses(answers, [example.boxes for example in batch])
@@ -70,7 +70,7 @@ class TeacherModule(pl.LightningModule):
 
     def validation_step(self, batch: list[CloudExample], _: int) -> None:
         """Keep what was found and what is there."""
-        answers, _bev = self.teacher([self.teacher.voxels(example.points) for example in batch])
+        answers = self.teacher.answer(self.teacher.ground([self.teacher.voxels(example.points) for example in batch]))
         found = self.teacher.decode(answers)
         self.found += found
         self.truth += [example.boxes for example in batch]

@@ -134,6 +134,19 @@ def test_focal_loss_by_hand() -> None:
     np.testing.assert_allclose(focal(logit, torch.tensor([1.0, 0.0])), expected, rtol=1e-5)
 
 
+def test_focal_loss_has_the_slope_of_the_written_formula() -> None:
+    random = torch.Generator().manual_seed(0)
+    target = (torch.rand(50, generator=random) > 0.5).double()
+    logits = (6 * torch.randn(50, generator=random, dtype=torch.double)).requires_grad_()
+    p = torch.sigmoid(logits)
+    weight = torch.where(target > 0, 0.25 * (1 - p) ** 2, 0.75 * p**2)
+    written = weight * F.binary_cross_entropy_with_logits(logits, target, reduction="none")
+    torch.testing.assert_close(focal(logits, target), written)
+    (expected,) = torch.autograd.grad(written.sum(), logits)
+    (found,) = torch.autograd.grad(focal(logits, target).sum(), logits)
+    torch.testing.assert_close(found, expected)
+
+
 def test_quality_focal_loss_by_hand_and_zero_slope_at_the_quality() -> None:
     p, q = 1 / (1 + math.exp(-1.0)), 0.3
     expected = abs(p - q) ** 2 * -(q * math.log(p) + (1 - q) * math.log(1 - p))

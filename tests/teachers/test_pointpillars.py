@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import numpy as np
 import pytest
 import torch
@@ -14,7 +16,9 @@ from mono3d_kd_core.geometry.rigid import T_CAMERA_BODY
 from mono3d_kd_core.heads.anchor import encode
 from mono3d_kd_core.heads.anchor_loss import anchor_loss, assign
 from mono3d_kd_core.teachers.base import Want
+from mono3d_kd_core.teachers.pillars import map_of
 from mono3d_kd_core.teachers.pointpillars import PointPillars, PointPillarsConfig
+from mono3d_kd_core.teachers.sparse import SparseTensor
 from tests.teachers.clouds import car_cloud, frame
 
 SMALL = PointPillarsConfig(
@@ -53,6 +57,48 @@ def test_pillar_features_equal_the_dense_formula() -> None:
         full[count:] = 0
         rows.append(F.relu(layer.norm(layer.linear(full))).amax(0))
     torch.testing.assert_close(network.vfe(voxels), torch.stack(rows), rtol=1e-4, atol=1e-4)
+
+
+def test_pillar_features_learn_as_the_dense_formula_does() -> None:
+    torch.manual_seed(0)
+    network = PointPillars(SMALL).train()
+    layer = network.vfe.pfn_layers[0]
+    layer.norm.bias.data.normal_()
+    exact = copy.deepcopy(layer).double()
+    voxels = network.voxels(car_cloud())
+    found = network.vfe(voxels)
+    found.square().sum().backward()
+    points, counts = torch.from_numpy(voxels.points).double(), torch.from_numpy(voxels.counts)
+    mean = points[..., :3].sum(1, keepdim=True) / counts.view(-1, 1, 1)
+    cells = torch.from_numpy(voxels.coordinates).flip(1)
+    centre = (cells + 0.5) * torch.tensor([0.32, 0.32, 4.0]) + torch.tensor([0, -10.24, -3.0])
+    full = torch.cat([points, points[..., :3] - mean, points[..., :3] - centre[:, None]], -1)
+    full = full * (torch.arange(8) < counts[:, None])[..., None]
+    dense = exact.norm(exact.linear(full).flatten(0, 1)).relu().view(*full.shape[:2], -1).amax(1)
+    dense.square().sum().backward()
+    torch.testing.assert_close(found.double(), dense, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(layer.linear.weight.grad.double(), exact.linear.weight.grad, rtol=1e-3, atol=1e-2)
+    for name in ("running_mean", "running_var"):
+        torch.testing.assert_close(getattr(layer.norm, name).double(), getattr(exact.norm, name), rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(layer.norm.weight.grad.double(), exact.norm.weight.grad, rtol=1e-3, atol=1e-2)
+
+
+def test_occupied_cells_answer_as_their_dense_map_and_pieces_as_the_whole() -> None:
+    torch.manual_seed(0)
+    network = PointPillars(SMALL)
+    ground = network.ground([network.voxels(car_cloud()), network.voxels(car_cloud(seed=1))])
+    assert isinstance(ground, SparseTensor)
+    sparse, dense = network.backbone_2d(ground), network.backbone_2d(map_of(ground))
+    torch.testing.assert_close(sparse, dense, rtol=1e-4, atol=1e-5)
+    weight = network.backbone_2d.blocks[0][1].weight
+    gradients = [torch.autograd.grad(result.square().sum(), weight, retain_graph=True)[0] for result in (sparse, dense)]
+    torch.testing.assert_close(*gradients, rtol=1e-3, atol=1e-3)
+    network.eval()
+    whole = network.answer(ground)
+    with torch.no_grad():
+        pieces = network.answer(ground)
+    for name in ("logits", "codes", "directions"):
+        torch.testing.assert_close(getattr(pieces, name), getattr(whole, name), rtol=1e-5, atol=1e-6)
 
 
 def test_dense_and_sparse_paths_agree() -> None:

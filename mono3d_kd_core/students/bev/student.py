@@ -19,8 +19,9 @@ from mono3d_kd_core.geometry.camera import CameraModel
 from mono3d_kd_core.geometry.overlap import rows_3d
 from mono3d_kd_core.geometry.rigid import T_CAMERA_BODY, Matrix, inverse, transform
 from mono3d_kd_core.heads.anchor import AnchorHead, AnchorResponses, anchor_grid
-from mono3d_kd_core.heads.anchor_decode import Selection, select_boxes
+from mono3d_kd_core.heads.anchor_decode import select_boxes
 from mono3d_kd_core.heads.anchor_loss import Assignment, anchor_loss, assign
+from mono3d_kd_core.heads.selection import Selection
 from mono3d_kd_core.students.base import Annotation, Student, StudentOutput
 from mono3d_kd_core.students.bev.config import BevConfig
 from mono3d_kd_core.students.bev.image import Adaptation, DeepLabImage, FpnImage, ImageFeatures
