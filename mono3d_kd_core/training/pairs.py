@@ -20,6 +20,7 @@ from mono3d_kd_core.geometry.depth import points_in_view
 from mono3d_kd_core.io.files import write_atomically
 from mono3d_kd_core.io.open import open_source
 from mono3d_kd_core.students.letterbox import Letterbox
+from mono3d_kd_core.teachers.lidar import usable_points
 from mono3d_kd_core.training.data import EpochSampler, Key
 from mono3d_kd_core.training.hvdistill_recipe import HvDistillRecipe
 from mono3d_kd_core.training.leaks import Guard
@@ -31,7 +32,8 @@ from mono3d_kd_core.training.recipe import ScheduleConfig
 class Pairs(Dataset[Pair]):
     """The frames of the sources as pairs of one size (height, width), with the points that the picture shows.
 
-    A picture is cut into superpixels once; they are kept in `kept`, so that a resumed run and later epochs find them.
+    Raises DataError for frames that a LiDAR teacher could not look at: without points, or with intensities on another scale
+    than [0, 1]. A picture is cut into superpixels once; they are kept in `kept`, where a resumed run finds them.
     """
 
     def __init__(
@@ -59,13 +61,11 @@ class Pairs(Dataset[Pair]):
         source, i = self._places[index]
         frame = source[i]
         self.guard.check(source.name, frame)
-        if frame.points is None:
-            raise DataError(f"{source.name}: frame {frame.id} has no LiDAR points; a LiDAR backbone cannot learn from it")
+        points = usable_points(frame)
         camera = frame.rig.camera
         letterbox = Letterbox.fit(camera.width, camera.height, self.size)
         image = letterbox.image(frame.image)
-        points = frame.points[points_in_view(frame.points, camera, frame.rig.T_camera_lidar)]
-        points[:, 3] = np.nan_to_num(points[:, 3], nan=0, posinf=0, neginf=0)
+        points = points[points_in_view(points, camera, frame.rig.T_camera_lidar)]
         numbers = self._superpixels(frame, image, letterbox)
         return Pair(frame.id, image, numbers, letterbox.camera(camera), frame.rig.T_camera_lidar, points)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +41,7 @@ def write_drive(folder: Path, seeds: range) -> Path:
     """A KITTI folder of pictures, sweeps and calibrations; no label file."""
     writer = KittiWriter(folder)
     for seed in seeds:
-        writer.write(scene(seed), None)
+        writer.write(scene(seed))
     return folder
 
 
@@ -68,7 +69,8 @@ def recipe(place: Path, **changes: Any) -> HvDistillRecipe:
         "input_height": 32, "input_width": 96, "superpixels": {"segments": 20, "sigma": 1},
         "network": {"channels": 8, "lift_width": 8, "depth_bins": 24, "depth_range": [1, 13]},
         "phases": [
-            {"name": "lift", "teach": {"ground": 0}, "schedule": schedule}, {"name": "both", "schedule": schedule}
+            {"name": "lift", "teach": {"ground": 0}, "schedule": schedule | {"epochs": 1}},
+            {"name": "both", "schedule": schedule},
         ],
     }  # fmt: skip
     return validated(HvDistillRecipe, content | changes, "test")
@@ -212,6 +214,15 @@ def test_frames_of_validation_and_frames_without_points_are_refused(place: Path,
     shutil.copytree(place / "other", tmp_path / "blind", ignore=shutil.ignore_patterns("velodyne"))
     run = HvDistillRun(recipe(place), [tmp_path / "blind"], [], tmp_path / "run2")
     with pytest.raises(DataError, match="has no LiDAR points"):
+        run.train(quiet=True)
+
+
+def test_intensities_on_another_scale_are_refused(place: Path, tmp_path: Path) -> None:
+    frame = scene(0)
+    assert frame.points is not None
+    KittiWriter(tmp_path / "drive").write(replace(frame, points=frame.points * np.array([1, 1, 1, 255], np.float32)))
+    run = HvDistillRun(recipe(place), [tmp_path / "drive"], [], tmp_path / "run")
+    with pytest.raises(DataError, match="divide it by the sensor's full scale"):
         run.train(quiet=True)
 
 
