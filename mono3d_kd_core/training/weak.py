@@ -44,7 +44,7 @@ class WeakRun(Run):
             guard.add(
                 source.name, (source[i] for i in progress(quiet)(range(len(source)), "reading validation frames"))
             )
-        train = WeakLessons(self.sources, self.recipe, guard)
+        train = WeakLessons(self.sources, self.recipe, guard, self.out / "depth")
         val = Examples(labelled, train.classes, train.size, self.recipe.data) if labelled else None
         return RecipeData(self.recipe, train, val, self.out / "cache", progress(quiet), collate_lessons)
 
@@ -53,7 +53,7 @@ class WeakRun(Run):
         return WeakModule(student, SkdWm3d(student, self.recipe.teach), None, self.recipe.schedule)
 
     def _origin(self) -> dict[str, str]:
-        folders = WeakLessons(self.sources, self.recipe, Guard()).label_folders
+        folders = WeakLessons(self.sources, self.recipe, Guard(), self.out / "depth").label_folders
         depth = self.recipe.depth.source if self.recipe.teach.wants_depth else "none"
         return {"method": self.recipe.architecture, "labels_sha256": labels_hash(folders), "depth": depth}
 

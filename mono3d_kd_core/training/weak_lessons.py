@@ -12,19 +12,17 @@ import numpy as np
 from mono3d_kd_core.distillation.boxes2d import Boxes2D, cut_edges, picture_of, shown_part
 from mono3d_kd_core.distillation.densify import DepthMap, densify
 from mono3d_kd_core.errors import DataError
-from mono3d_kd_core.frames import FrameSource
 from mono3d_kd_core.geometry.camera import CameraModel
 from mono3d_kd_core.geometry.depth import points_in_view
 from mono3d_kd_core.io.files import read_depth
-from mono3d_kd_core.io.kitti import KittiLabels, KittiObjectSource
-from mono3d_kd_core.io.open import open_source
+from mono3d_kd_core.io.kitti import KittiLabels
 from mono3d_kd_core.students.letterbox import Letterbox
-from mono3d_kd_core.training.examples import annotate, trusting
+from mono3d_kd_core.training.examples import annotate
 from mono3d_kd_core.training.leaks import Guard
 from mono3d_kd_core.training.lessons import Lesson
-from mono3d_kd_core.training.recipe import DataConfig
 from mono3d_kd_core.training.reference import Reference
-from mono3d_kd_core.training.weak_recipe import DepthPriorConfig, SkdRecipe, WeakSourceConfig
+from mono3d_kd_core.training.weak_recipe import SkdRecipe, WeakSourceConfig
+from mono3d_kd_core.training.weak_sources import WeakSource
 
 
 @dataclass(frozen=True)
@@ -68,33 +66,15 @@ def seen_through(depth: DepthMap, whole: CameraModel, picture: CameraModel) -> D
     return np.asarray(cv2.warpAffine(depth, picture_of(own, picture)[:2], size, flags=cv2.INTER_NEAREST), np.float32)
 
 
-class _Source:
-    """One source, opened: its frames that have a label file."""
-
-    def __init__(self, config: WeakSourceConfig, recipe: SkdRecipe) -> None:
-        self.frames: FrameSource = open_source(config.path, config.rig)
-        self.boxes = _boxes_of(config, self.frames, recipe)
-        self.data: DataConfig = trusting(recipe.data, self.frames.name)
-        self.maps = _maps_of(config, self.frames, recipe.depth) if recipe.teach.wants_depth else None
-        self.chosen = [i for i, id_ in enumerate(self.frames.ids) if (self.boxes / f"{id_}.txt").is_file()]
-        if not self.chosen:
-            raise DataError(f"{config.path}: none of its {len(self.frames)} frames has a label file in {self.boxes}")
-        if self.maps is not None:
-            lacking = [id_ for i in self.chosen if not (self.maps / f"{(id_ := self.frames.ids[i])}.png").is_file()]
-            if lacking:
-                raise DataError(
-                    f"{self.maps}: there is no depth map of {len(lacking)} frames, such as {lacking[0]}.png; give "
-                    "depth.folder, or take the sweeps' depth with depth.source=lidar"
-                )
-
-
 class WeakLessons:
     """The frames of the sources that have 2D boxes, made into lessons of one size (height, width)."""
 
-    def __init__(self, sources: Sequence[WeakSourceConfig], recipe: SkdRecipe, guard: Guard) -> None:
+    def __init__(
+        self, sources: Sequence[WeakSourceConfig], recipe: SkdRecipe, guard: Guard, keep: Path = Path("depth")
+    ) -> None:
         c = recipe.student
         self.recipe, self.classes, self.size, self.guard = recipe, c.classes, (c.input_height, c.input_width), guard
-        self._sources = [_Source(source, recipe) for source in sources]
+        self._sources = [WeakSource(source, recipe, keep / str(number)) for number, source in enumerate(sources)]
         self._places = [(source, i) for source in self._sources for i in source.chosen]
         if not self._places:
             raise DataError("the recipe names no sources to learn from; give sources, or --data")
@@ -122,7 +102,7 @@ class WeakLessons:
         return WeakLesson(
             frame.id, letterbox.image(frame.image), letterbox.camera(camera),
             annotate(labels, camera, letterbox, self.classes, source.data), Reference.of(labels, frame.rig),
-            frame.rig.T_camera_lidar, points=points, map=prior, per_metre=self.recipe.depth.per_metre,
+            frame.rig.T_camera_lidar, points=points, map=prior, per_metre=source.per_metre,
         )  # fmt: skip
 
     def __iter__(self) -> Iterator[WeakLesson]:
@@ -139,26 +119,3 @@ def without_space(labels: KittiLabels) -> KittiLabels:
     nothing = np.full(len(labels), np.nan)
     triple = np.full((len(labels), 3), np.nan)
     return replace(labels, alpha=nothing, dimensions=triple, location=triple, rotation_y=nothing)
-
-
-def _boxes_of(config: WeakSourceConfig, frames: FrameSource, recipe: SkdRecipe) -> Path:
-    given = config.boxes or recipe.boxes
-    if given is not None:
-        return given
-    if isinstance(frames, KittiObjectSource):
-        return frames.folder / "label_2"
-    raise DataError(
-        f"{config.path}: nobody has boxed its objects; give boxes: a folder of KITTI label files <frame id>.txt, of which "
-        "class and 2D box are read"
-    )
-
-
-def _maps_of(config: WeakSourceConfig, frames: FrameSource, depth: DepthPriorConfig) -> Path | None:
-    if depth.source == "lidar":
-        return None
-    given = config.depth or depth.folder
-    if given is not None:
-        return given
-    if isinstance(frames, KittiObjectSource):
-        return frames.folder / "depth_2"
-    raise DataError(f"{config.path}: holds no depth maps; give depth.folder: 16-bit PNG <frame id>.png")

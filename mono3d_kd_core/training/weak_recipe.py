@@ -18,6 +18,9 @@ class DepthPriorConfig(Section):
     """lidar: the sweeps, made dense. maps: pictures of depth, by whatever made them."""
     folder: Path | None = None
     """16-bit PNG of frames <id>.png, 0 where unknown; default: depth_2/ of the source, as the simulator writes."""
+    topic: str | None = None
+    """Of bags: depth images (REP-118: 32FC1, 16UC1, or compressed) with the pictures' stamps, as a depth network's node
+    publishes. They are written to depth/ beside the run; pictures without one are passed over."""
     per_metre: float = Field(default=256.0, gt=0)
     """What one metre is in them; KITTI's and the simulator's 256, ROS's 1000."""
 

@@ -26,6 +26,8 @@ from mono3d_kd_core.training.recipe import AugmentConfig, Recipe
 from mono3d_kd_core.training.weak import WeakModule, WeakRun
 from mono3d_kd_core.training.weak_lessons import WeakLessons, seen_through, without_space
 from mono3d_kd_core.training.weak_recipe import SkdRecipe, WeakSourceConfig
+from tests.io.bags import write_ros2
+from tests.io.test_bag_depth import with_depth as with_depth_images
 from tests.training.conftest import write_world
 from tests.training.test_privileged import with_sweeps
 
@@ -122,6 +124,19 @@ def test_a_bag_is_learned_from_with_boxes_that_lie_beside_it(recipe: Recipe, tra
         plan.model_copy(update={"schedule": recipe.schedule.model_validate(one)}), [bag], [], tmp_path / "run"
     )
     assert run.train(quiet=True).card.provenance["data"] == "bag"
+
+
+def test_a_depth_networks_node_may_have_been_recorded_beside_the_pictures(recipe: Recipe, tmp_path: Path) -> None:
+    bag = write_ros2(tmp_path / "drive", with_depth_images("16UC1"))
+    (tmp_path / "boxes").mkdir()
+    for number in range(4):
+        row = "Car 0 0 -10 10 5 40 20 -1 -1 -1 -1000 -1000 -1000 -10\n"
+        (tmp_path / "boxes" / f"{number:06d}.txt").write_text(row)
+    plan = recipe_of(recipe, boxes=tmp_path / "boxes", depth={"source": "maps", "topic": "/depth", "per_metre": 1000})
+    lessons = WeakLessons([WeakSourceConfig(path=bag)], plan, Guard(), tmp_path / "run")
+    assert [lesson.id for lesson in lessons] == ["000000", "000002", "000003"]  # the node missed one
+    prior = lessons[1].prior()
+    assert prior[32, 96] == 2.5
 
 
 def test_what_labels_say_of_space_is_forgotten_at_once(recipe: Recipe, train: Path) -> None:
