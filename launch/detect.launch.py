@@ -26,10 +26,8 @@ def actions(context: LaunchContext) -> list[LaunchDescriptionEntity]:
         {"image": topics.image, "camera_info": topics.camera_info or "camera_info"},
     )  # fmt: skip
     end = launching.end_of_all(arguments, "the bag has been played")
-    return [
-        *launching.transport(), student,
-        *launching.player(arguments, wait_for=[topics.image], on_exit=end), *launching.rviz(arguments, topics),
-    ]  # fmt: skip
+    nodes = [student, *launching.player(arguments, wait_for=[topics.image], on_exit=end)]
+    return [*launching.transport(), *launching.processes(arguments, nodes), *launching.rviz(arguments, topics)]
 
 
 def model(arguments: launching.Arguments) -> str:

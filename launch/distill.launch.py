@@ -10,6 +10,7 @@ from launch.actions import OpaqueFunction
 
 from mono3d_kd_core.resources import resource
 from mono3d_kd_ros import launching
+from mono3d_kd_ros.launched_nodes import LaunchedNode
 
 
 def actions(context: LaunchContext) -> list[LaunchDescriptionEntity]:
@@ -28,14 +29,15 @@ def actions(context: LaunchContext) -> list[LaunchDescriptionEntity]:
         inputs,
         on_exit=launching.end_of_all(arguments, "all that the bag holds is labelled") if ends else None,
     )  # fmt: skip
-    return [
-        *launching.transport(), teacher, *(online(arguments, inputs) if arguments.flag("online") else []),
-        *launching.player(arguments, wait_for=[topics.image, inputs["points"]], reliable=True),
-        *launching.rviz(arguments, topics),
-    ]  # fmt: skip
+    # Composed, the player must not end the process before the teacher has looked at everything.
+    player = launching.player(
+        arguments, wait_for=[topics.image, inputs["points"]], reliable=True, stay=ends and arguments.flag("composed")
+    )
+    nodes = [teacher, *(online(arguments, inputs) if arguments.flag("online") else []), *player]
+    return [*launching.transport(), *launching.processes(arguments, nodes), *launching.rviz(arguments, topics)]
 
 
-def online(arguments: launching.Arguments, inputs: dict[str, str]) -> list[LaunchDescriptionEntity]:
+def online(arguments: launching.Arguments, inputs: dict[str, str]) -> list[LaunchedNode]:
     """Return the student, the node that trains it from the teacher's targets, and the one that compares the two."""
     shared = {"autostart": arguments.flag("autostart"), "use_sim_time": arguments.flag("use_sim_time")}
     model = arguments.text("model") or str(resource("config/models/keypoint_sim"))

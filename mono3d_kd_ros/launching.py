@@ -16,6 +16,7 @@ from launch_ros.actions import Node
 from mono3d_kd_core.io.bag_file import BagFile
 from mono3d_kd_core.io.rig import RigFile, Topics
 from mono3d_kd_core.resources import resource
+from mono3d_kd_ros.launched_nodes import LaunchedNode, Style
 from mono3d_kd_ros.transport import large_message_environment
 
 COMMON = {
@@ -24,6 +25,7 @@ COMMON = {
     "autostart": ("true", "Configure and activate the nodes at the start."),
     "log_level": ("info", "debug, info, warn, error."),
     "use_respawn": ("false", "Start a node again when it dies."),
+    "composed": ("false", "Run the nodes in one process, with one interpreter and one PyTorch for all."),
     "image_topic": ("", "Topic of the images; their name says whether they are rectified and compressed."),
     "camera_info_topic": ("", "Topic of the CameraInfo."),
     "points_topic": ("", "Topic of the point clouds."),
@@ -34,9 +36,6 @@ COMMON = {
     "fixed_frame": ("camera", "The frame that RViz shows."),
 }
 """Arguments of every launch file: default, description."""
-
-GRACE_S = "20"
-"""Seconds that a node has to end: on a busy machine the frame in work and PyTorch's own end take longer than launch's 5."""
 
 DEFAULT_TOPICS = Topics(image="image", camera_info="camera_info", points="points")
 
@@ -81,20 +80,20 @@ def transport() -> list[SetEnvironmentVariable]:
 
 def node(
     arguments: Arguments, executable: str, parameters: Mapping[str, Any], remappings: Mapping[str, str],
-    file: str = "", **more: Any,
-) -> Node:  # fmt: skip
+    file: str = "", on_exit: Shutdown | None = None,
+) -> LaunchedNode:  # fmt: skip
     """Return a node of this package: its file of parameters, then those that the launch arguments say.
 
     The file is the one of config/ that is named, or else the argument params_file.
     """
     chosen = str(resource(f"config/{file}")) if file else arguments.text("params_file")
-    given = {name: value for name, value in parameters.items() if value not in ("", None)}
-    return Node(
-        package="mono3d_kd", executable=executable, name=executable, namespace=arguments.text("namespace"),
-        output="screen", emulate_tty=True, parameters=[chosen, given],
-        remappings=list(remappings.items()), arguments=["--ros-args", "--log-level", arguments.text("log_level")],
-        respawn=arguments.flag("use_respawn"), respawn_delay=2.0, sigterm_timeout=GRACE_S, sigkill_timeout=GRACE_S, **more,
-    )  # fmt: skip
+    return LaunchedNode(executable, chosen, parameters, remappings, arguments.text("namespace"), on_exit)
+
+
+def processes(arguments: Arguments, nodes: Sequence[LaunchedNode]) -> list[Node]:
+    """Return what starts the nodes, each by itself or composed."""
+    style = Style(arguments.text("log_level"), arguments.flag("use_respawn"), arguments.flag("composed"))
+    return style.actions(nodes)
 
 
 def end_of_all(arguments: Arguments, reason: str) -> Shutdown | None:
@@ -104,7 +103,7 @@ def end_of_all(arguments: Arguments, reason: str) -> Shutdown | None:
 
 def player(
     arguments: Arguments, wait_for: Sequence[str], on_exit: Shutdown | None = None, **parameters: Any
-) -> list[Node]:
+) -> list[LaunchedNode]:
     """Return the player of the bag, if there is one to replay."""
     if not arguments.text("bag"):
         return []
@@ -112,13 +111,7 @@ def player(
         "bag": arguments.text("bag"), "rate": float(arguments.text("rate")), "loop": arguments.flag("loop"),
         "publish_clock": arguments.flag("use_sim_time"), "wait_for_subscribers": list(wait_for),
     }  # fmt: skip
-    return [
-        Node(
-            package="mono3d_kd", executable="bag_player", name="bag_player", output="screen", emulate_tty=True,
-            parameters=[str(resource("config/player.yaml")), settings | parameters],
-            on_exit=on_exit,
-        )
-    ]
+    return [LaunchedNode("bag_player", str(resource("config/player.yaml")), settings | parameters, on_exit=on_exit)]
 
 
 def rviz(arguments: Arguments, topics: Topics) -> list[Node]:

@@ -15,17 +15,16 @@ REPEAT_S = 1.0
 
 
 class PlayerControl:
-    """Pauses the player `name` when more than `high` items wait, and resumes it at `low` or fewer.
+    """Pauses the player `name` (absolute) when more than `high` items wait, and resumes it at `low` or fewer.
 
     Safe to use from several threads. `unanswered` tells that the player does not obey: there is none of that name.
     """
 
     def __init__(self, node: Node, name: str, high: int, low: int) -> None:
         self._node = node
-        prefix = name if name.startswith("/") else f"/{name}"
-        self.name = prefix
+        self.name = name
         self._clients: dict[str, Any] = {
-            verb: node.create_client(SERVICES[verb], f"{prefix}/{verb}") for verb in ("pause", "resume")
+            verb: node.create_client(SERVICES[verb], f"{name}/{verb}") for verb in ("pause", "resume")
         }
         self._high, self._low = high, low
         self._lock = threading.Lock()

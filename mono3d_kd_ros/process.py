@@ -18,6 +18,9 @@ from rclpy.signals import SignalHandlerOptions
 from mono3d_kd_core.errors import Mono3DError
 from mono3d_kd_ros import cores
 
+LAST_MESSAGES_S = 0.5
+"""How long what one node has said before it ended is still on its way to the others of its process."""
+
 
 class Runnable(Protocol):
     """What `run` asks of a node beside being one."""
@@ -81,6 +84,8 @@ def _spin(runnables: Sequence[Runnable], finished: threading.Event) -> int:
     for runnable in runnables:
         runnable.start(finished)
     finished.wait()
+    if len(nodes) > 1:
+        time.sleep(LAST_MESSAGES_S)
     stop.set()
     executor.wake()
     thread.join(timeout=10)  # a callback may be at work on a long transition

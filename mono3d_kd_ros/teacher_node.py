@@ -117,8 +117,9 @@ class TeacherNode(FrameNode[TeacherSettings]):
         self.worker = Worker(self._work_and_tell, self._drop, capacity, "newest", "teacher")
         self._input = RigInput(self._rig, self._numbers, self._on_sighting, self.refuse)
         self.transforms = TransformInput(self)
-        self._player = PlayerControl(self, s.player, s.queue, s.queue // 2) if lossless else None
-        self._end = EndOfReplay(self, s.player, self._on_end)
+        player = f"/{s.player.lstrip('/')}"  # one player for all namespaces
+        self._player = PlayerControl(self, player, s.queue, s.queue // 2) if lossless else None
+        self._end = EndOfReplay(self, player, self._on_end)
         qos = QoSProfile(depth=100, reliability=ReliabilityPolicy.RELIABLE) if lossless else qos_profile_sensor_data
         kind = image_type(self.resolve_topic_name("image"), s.compressed)
         self.inputs = [

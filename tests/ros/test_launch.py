@@ -96,6 +96,33 @@ def test_a_bag_is_detected_in_with_the_demo_s_model_if_none_is_given(bag: Path, 
     assert model(bag=str(bag), params_file=str(tmp_path / "own.yaml")) is None
 
 
+def test_composed_all_nodes_share_a_process_and_have_their_own_parameters_and_topics(bag: Path, tmp_path: Path) -> None:
+    own = tmp_path / "own.yaml"
+    sections = {"/**": {"late_after": 9.0, "queue": 5}, "/other/teacher_node": {"queue": 6}}
+    own.write_text(yaml.safe_dump({name: {"ros__parameters": values} for name, values in sections.items()}))
+    given = {"teacher": "t", "bag": str(bag), "out": "/targets", "online": "true", "params_file": str(own)}
+    found = nodes("distill", composed="true", namespace="front", **given)
+    assert list(found) == ["composed"]
+    command = [part if isinstance(part, str) else part[0].text for part in found["composed"]._Node__arguments]
+    executables = ["teacher_node", "student_node", "trainer_node", "agreement_node", "bag_player"]
+    assert command[: command.index("--ros-args")] == ["--nodes", *executables]
+    renamed = {side.partition(":=")[0]: side.partition(":=")[2] for side in command if ":=" in side}
+    assert renamed["student_node:image"] == renamed["teacher_node:image"] == TOPICS.image
+    assert (renamed["trainer_node:__ns"], renamed["bag_player:__ns"]) == ("/front", "/")
+    parameters: dict[str, dict[str, Any]] = {}
+    for file in found["composed"]._Node__parameters:
+        for name, section in yaml.safe_load(Path(str(file.param_file[0].text)).read_text()).items():
+            parameters.setdefault(name, {}).update(section["ros__parameters"])
+    assert set(parameters) == {f"/**/{name}" for name in executables} | {"/other/teacher_node"}
+    assert parameters["/**/teacher_node"].items() >= {"queue": 5, "late_after": 9.0, "out": "/targets"}.items()
+    assert parameters["/**/student_node"]["late_after"] == 0.5
+    # The teacher ends the process when it has seen all; alone, the player ends with the bag.
+    assert parameters["/**/bag_player"]["stay"]
+    alone = nodes("distill", **given)["bag_player"]
+    (said,) = [p for p in alone._Node__parameters if isinstance(p, dict)]
+    assert [value for key, value in said.items() if key[0].text == "stay"] == [False]
+
+
 def evaluated(value: Any) -> str:
     """Return the text of launch's normalised parameter value, which some versions hold as YAML."""
     text = "".join(part.text for part in value) if isinstance(value, tuple) else str(value)
@@ -104,18 +131,21 @@ def evaluated(value: Any) -> str:
 
 @pytest.mark.slow
 @pytest.mark.ros
-def test_ros2_launch_replays_a_bag_into_the_node_and_ends_with_it(bag: Path, peer: Peer, tmp_path: Path) -> None:
+@pytest.mark.parametrize("composed", ["false", "true"])
+def test_ros2_launch_replays_a_bag_into_the_node_and_ends_with_it(
+    bag: Path, peer: Peer, tmp_path: Path, composed: str
+) -> None:
     if shutil.which("ros2") is None:
         pytest.skip("there is no ros2 command")
     if subprocess.run(["ros2", "pkg", "prefix", "mono3d_kd"], capture_output=True).returncode:
         pytest.skip("this package is not installed into a sourced workspace: colcon build")
     found = peer.listen(Detection3DArray, "/student_node/detections")
-    command = ["ros2", "launch", "mono3d_kd", "detect.launch.py", f"bag:={bag}"]
+    command = ["ros2", "launch", "mono3d_kd", "detect.launch.py", f"bag:={bag}", f"composed:={composed}"]
     with open(tmp_path / "log.txt", "w") as log:
         code = subprocess.run(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL, timeout=110).returncode
     text = (tmp_path / "log.txt").read_text()
     assert code == 0, text
-    assert "[student_node-1]: process has finished cleanly" in text
+    assert f"[{'composed' if composed == 'true' else 'student_node'}-1]: process has finished cleanly" in text
     wait_for(lambda: found)
     assert [array.header.stamp.sec for array in found] == [1]
     assert found[0].header.frame_id == "camera"
