@@ -103,6 +103,16 @@ def test_neither_network_is_part_of_a_distiller(student: QueryStudent) -> None:
     assert not list(add(student, AddWeights(attention=False)).parameters())
 
 
+def test_both_methods_train_in_mixed_precision(student: QueryStudent) -> None:
+    for distiller in (monostl(student), add(student)):
+        full = terms(distiller.eval(), student.eval(), [lesson(0)])
+        with torch.autocast("cpu", torch.bfloat16):
+            mixed = terms(distiller, student, [lesson(0)])
+        for name, value in full.items():
+            torch.testing.assert_close(mixed[name].float(), value, rtol=0.1, atol=0.1)
+        torch.stack([value.float() for value in mixed.values()]).sum().backward()
+
+
 def test_only_the_deployed_group_is_compared(student: QueryStudent) -> None:
     distiller = monostl(student, MonoStlWeights(**OFF | {"responses": 1.0}))
     terms(distiller.train(), student.train(), [lesson(0)])["transfer_responses"].backward()

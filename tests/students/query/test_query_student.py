@@ -174,6 +174,18 @@ def test_a_fresh_network_sees_little(student: QueryStudent) -> None:
     assert math.isfinite(output.layers[-1].depth.sum().item())
 
 
+def test_mixed_precision_changes_little(student: QueryStudent) -> None:
+    images = torch.randint(0, 255, (2, 3, 64, 192), dtype=torch.uint8)
+    student.eval()
+    full = student(images)
+    with torch.autocast("cpu", torch.bfloat16):
+        mixed = student(images)
+        terms = student.losses(mixed, [annotated(some_boxes()[:2], SMALL)] * 2, [SMALL] * 2)
+    for name, value in full.layers[-1]._asdict().items():
+        torch.testing.assert_close(getattr(mixed.layers[-1], name), value, rtol=0.1, atol=0.1)
+    assert all(torch.isfinite(term) for term in terms.values())
+
+
 def test_heads_must_share_the_channels() -> None:
     with pytest.raises(ValueError, match="multiple of heads"):
         QueryConfig(channels=64, heads=7)
