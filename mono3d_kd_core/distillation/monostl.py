@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, TypeVar
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field
@@ -15,10 +15,11 @@ from torch.nn import functional
 from mono3d_kd_core.distillation import monostl_losses
 from mono3d_kd_core.distillation.fusion import Adapters, TopDownFusion
 from mono3d_kd_core.distillation.monostl_losses import Weighting
-from mono3d_kd_core.distillation.privileged_distiller import Host, Output, PrivilegedDistiller, Scene
+from mono3d_kd_core.distillation.privileged_distiller import Output, PrivilegedDistiller, Scene
 from mono3d_kd_core.distillation.regions import Objects, inside_boxes, padded_cells, regressions_of, roi_align
 from mono3d_kd_core.heads.keypoint import Regressions
 from mono3d_kd_core.students.keypoint import KeypointOutput, KeypointStudent
+from mono3d_kd_core.students.peaks import PeakStudent
 
 STRIDES = (8, 16, 32)
 
@@ -49,6 +50,9 @@ class MonoStlWeights(BaseModel):
     normalise_relations: bool = True
     """Take relations of unit vectors; released: of plain ones, divided by the number of pairs twice."""
     responses: float = Field(default=1.0, ge=0)
+
+
+Host = TypeVar("Host", bound=PeakStudent)
 
 
 class SelectiveTransfer(PrivilegedDistiller[Host, Output]):

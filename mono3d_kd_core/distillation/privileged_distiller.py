@@ -15,14 +15,15 @@ from mono3d_kd_core.distillation.depth_input import DepthSource
 from mono3d_kd_core.distillation.privileged import freeze, shown
 from mono3d_kd_core.distillation.regions import Objects, objects_of
 from mono3d_kd_core.geometry.camera import CameraModel
-from mono3d_kd_core.students.base import Annotation, StudentOutput
+from mono3d_kd_core.geometry.rigid import Matrix
+from mono3d_kd_core.students.base import Annotation, Student, StudentOutput
+from mono3d_kd_core.students.bev.student import BevOutput
 from mono3d_kd_core.students.keypoint import KeypointOutput
-from mono3d_kd_core.students.peaks import PeakStudent
 from mono3d_kd_core.students.query.student import QueryOutput
 from mono3d_kd_core.teachers.base import Want
 
-Host = TypeVar("Host", bound=PeakStudent)
-Output = TypeVar("Output", bound=KeypointOutput | QueryOutput)
+Host = TypeVar("Host", bound=Student)
+Output = TypeVar("Output", bound=KeypointOutput | QueryOutput | BevOutput)
 """What a host says of a batch."""
 
 
@@ -85,18 +86,24 @@ class PrivilegedDistiller(Distiller, Generic[Host, Output]):
         if chosen:
             annotations, cameras = _known(taught, chosen)
             device = said.features[4].device
-            seen = self.look(torch.stack(pictures).to(device), cameras)
+            mine = cast("Output", said.of(chosen))
+            seen = self.look(torch.stack(pictures).to(device), cameras, self.poses(mine))
             scene = Scene(annotations, cameras, objects_of(annotations, cameras, self.student.classes, device))
             share = len(chosen) / len(taught)
-            transferred = self.transfer(cast("Output", said.of(chosen)), seen, scene)
+            transferred = self.transfer(mine, seen, scene)
             terms |= {f"transfer_{name}": share * value for name, value in transferred.items()}
         return terms
 
     @torch.no_grad()
-    def look(self, pictures: Tensor, cameras: Sequence[CameraModel]) -> Output:
+    def look(self, pictures: Tensor, cameras: Sequence[CameraModel], poses: Sequence[Matrix] = ()) -> Output:
         """Return what the teacher sees in (B,4,H,W) pictures."""
         teacher = self.teacher.to(pictures.device)
-        return cast("Output", teacher.forward(pictures.contiguous(memory_format=torch.channels_last), cameras))
+        shown = pictures.contiguous(memory_format=torch.channels_last)
+        return cast("Output", teacher.forward(shown, cameras, poses))
+
+    def poses(self, output: Output) -> Sequence[Matrix]:
+        """Return the poses that the student had, for the teacher; none where a host needs none."""
+        return ()
 
 
 def _known(taught: Sequence[Taught], chosen: Sequence[int]) -> tuple[list[Annotation], list[CameraModel]]:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from mono3d_kd_core.deploy.validation import validated
 from mono3d_kd_core.errors import ModelError
+from mono3d_kd_core.training.add_bev import AddBevRecipe, AddBevRun
 from mono3d_kd_core.training.cmkd import CmkdRecipe, CmkdRun
 from mono3d_kd_core.training.hvdistill import HvDistillRun
 from mono3d_kd_core.training.hvdistill_recipe import HvDistillRecipe
@@ -27,7 +28,7 @@ def planned_run(
     val: Sequence[Path],
     out: Path | None,
     licence: str = "",
-) -> Run | TeacherRun | CmkdRun | HvDistillRun | PrivilegedRun:
+) -> Run | AddBevRun | TeacherRun | CmkdRun | HvDistillRun | PrivilegedRun:
     """Return the run of a recipe (a file, or the name of a packaged one), not yet started. Raises ModelError in words.
 
     Without `out` it is written to runs/ and the recipe's name.
@@ -49,6 +50,8 @@ def planned_run(
         raise ModelError(f"{path}: this recipe names no data; give --data")
     if teacher := RECIPES.get(architecture):
         return TeacherRun(validated(teacher, content, str(path)), data, val, out, licence)
+    if architecture == "add_bev":
+        return AddBevRun(validated(AddBevRecipe, content, str(path)), data, val, out, licence)
     if method := PRIVILEGED.get(architecture):
         return PrivilegedRun(validated(method, content, str(path)), data, val, out, licence)
     plain = QueryRecipe if architecture == "query" else Recipe

@@ -44,6 +44,15 @@ class BevOutput(StudentOutput):
     responses: AnchorResponses
     poses: tuple[Matrix, ...]
 
+    def of(self, images: Sequence[int]) -> BevOutput:
+        """Return what is said of some images of the batch."""
+        index = list(images)
+        r = self.responses
+        return BevOutput(
+            {stride: level[index] for stride, level in self.features.items()}, self.bev[index], self.depth_logits[index],
+            AnchorResponses(r.logits[index], r.codes[index], r.directions[index]), tuple(self.poses[i] for i in index),
+        )  # fmt: skip
+
 
 class BevStudent(Student):
     """See `BevConfig`. Images need the camera's intrinsics and its pose over the ground; nothing of either is baked in."""
