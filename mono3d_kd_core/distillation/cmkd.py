@@ -12,13 +12,15 @@ from torch import Tensor, nn
 
 from mono3d_kd_core.distillation import cmkd_losses
 from mono3d_kd_core.distillation.base import Distiller, Taught
+from mono3d_kd_core.distillation.cmkd_responses import response_terms, selected
 from mono3d_kd_core.errors import ModelError
 from mono3d_kd_core.geometry.boxes import Boxes3D
 from mono3d_kd_core.geometry.overlap import iou_3d, rows_3d
 from mono3d_kd_core.geometry.rigid import T_CAMERA_BODY, Matrix, inverse
 from mono3d_kd_core.heads.anchor import AnchorResponses, decode
-from mono3d_kd_core.heads.anchor_loss import Assignment, anchor_loss
+from mono3d_kd_core.heads.anchor_loss import Assignment
 from mono3d_kd_core.students.base import StudentOutput
+from mono3d_kd_core.students.bev.answers import AnchorAnswers, CentreAnswers
 from mono3d_kd_core.students.bev.student import BevOutput, BevStudent
 from mono3d_kd_core.teachers.base import BevFeatures, Responses, Want
 
@@ -35,9 +37,10 @@ class CmkdWeights(BaseModel):
     empty_weight: float | None = Field(default=None, ge=0, le=1)
     """How much cells without LiDAR points count among the features; none of them is special by default."""
     classification: float = Field(default=0.0, ge=0)
-    """Dense scores."""
+    """Dense scores: of anchors, or the heatmaps of a centre head."""
     box: float = Field(default=0.0, ge=0)
     direction: float = Field(default=0.0, ge=0)
+    """Heading bins, which an anchor head has."""
     depth: float = Field(default=0.0, ge=0)
     """Depth of the LiDAR's points."""
     pseudo_labels: float = Field(default=0.0, ge=0)
@@ -61,6 +64,11 @@ class Cmkd(Distiller):
         # In a tuple, so that the student is no part of this module.
         self._student = (student,)
         self.weights = weights
+        if isinstance(student.answers, CentreAnswers) and (weights.pseudo_labels or weights.direction):
+            raise ModelError(
+                "pseudo_labels and direction are terms of an anchor head; a student with a centre head learns from "
+                "features, classification, box, depth and labels"
+            )
 
     @property
     def student(self) -> BevStudent:
@@ -137,35 +145,10 @@ class Cmkd(Distiller):
         chosen, found = _known(taught, _responses_of)
         if not chosen:
             return {}
-        mine, theirs = _select(output.responses, chosen), self._stacked(found)
-        weight = cmkd_losses.response_weight(theirs.logits)
-        terms = {
-            "classification": cmkd_losses.classification_loss(mine.logits, theirs.logits),
-            "box": cmkd_losses.box_loss(mine.codes, theirs.codes, weight),
-            "direction": cmkd_losses.direction_loss(mine.directions, theirs.directions, weight),
-        }
+        terms = response_terms(selected(output.responses, chosen), found, self.student.answers)
         share = _share(chosen, taught)
         factor = {name: float(getattr(self.weights, name)) * share for name in terms}
         return {name: factor[name] * value for name, value in terms.items() if factor[name]}
-
-    def _stacked(self, found: Sequence[Responses]) -> AnchorResponses:
-        anchors = self.student.anchors
-        for one in found:
-            if one.direction is None or one.codes.shape != (len(anchors), 1, 7):
-                raise ModelError(
-                    f"the teacher answers at {len(one.position)} places with codes {one.codes.shape[1:]}, the student at "
-                    f"{len(anchors)} anchors with codes (1, 7); responses need the same head on both sides"
-                )
-            if not np.allclose(one.position, anchors[:, :3].cpu().numpy(), atol=1e-2):
-                raise ModelError(
-                    "the teacher's anchors stand elsewhere than the student's; give both one range and anchors"
-                )
-        columns = (
-            np.stack([one.logits for one in found]),
-            np.stack([one.codes[:, 0] for one in found]),
-            np.stack([one.direction for one in found if one.direction is not None]),
-        )
-        return AnchorResponses(*(torch.from_numpy(column).to(anchors.device) for column in columns))
 
     def _depth(self, output: BevOutput, taught: Sequence[Taught]) -> dict[str, Tensor]:
         chosen, maps = _known(taught, lambda one: one.depth)
@@ -181,20 +164,20 @@ class Cmkd(Distiller):
         chosen, boxes = _known(taught, _boxes_of)
         if not chosen:
             return {}
+        answers, responses = self.student.answers, selected(output.responses, chosen)
+        assert isinstance(answers, AnchorAnswers)
+        assert isinstance(responses, AnchorResponses)
         placed = [_in_map(found, output.poses[i]) for i, found in zip(chosen, boxes)]
-        assignments = [self.student.assignment(found) for found in placed]
-        scores = [self._score(found, assignment) for found, assignment in zip(placed, assignments)]
-        losses = cmkd_losses.pseudo_label_losses(
-            _select(output.responses, chosen), self.student.anchors, assignments, scores
-        )
+        assignments = [answers.assignment(found) for found in placed]
+        scores = [self._score(found, one, answers.anchors) for found, one in zip(placed, assignments)]
+        losses = cmkd_losses.pseudo_label_losses(responses, answers.anchors, assignments, scores)
         factors = {"pseudo_classification": 8.0, "pseudo_box": 2.0, "pseudo_direction": 0.4}
         share = self.weights.pseudo_labels * _share(chosen, taught)
         return {name: share * factor * loss for (name, factor), loss in zip(factors.items(), losses)}
 
-    def _score(self, boxes: Boxes3D, assignment: Assignment) -> Tensor:
+    def _score(self, boxes: Boxes3D, assignment: Assignment, anchors: Tensor) -> Tensor:
         """Return for each anchor (N,) the score of the box that it answers for, 0 for none."""
         boxes = boxes[np.isin(boxes.label, self.student.classes)]
-        anchors = self.student.anchors
         score = torch.zeros(len(anchors), device=anchors.device)
         positive = assignment.positive
         if len(boxes):
@@ -207,8 +190,8 @@ class Cmkd(Distiller):
         chosen, labels = _known(taught, lambda one: one.labels)
         if not chosen:
             return {}
-        assignments = [self.student.assignment(boxes) for boxes in labels]
-        terms = anchor_loss(_select(output.responses, chosen), assignments)
+        responses = selected(output.responses, chosen)
+        terms = self.student.answers.losses(responses, labels)  # type: ignore[arg-type]  # head and answers go together
         share = self.weights.labels * _share(chosen, taught)
         return {f"label_{name}": share * value for name, value in terms.items()}
 
@@ -234,11 +217,6 @@ def _known(taught: Sequence[Taught], part: Callable[[Taught], Part | None]) -> t
 def _share(chosen: Sequence[int], taught: Sequence[Taught]) -> float:
     """The share of a batch that a term is about: each frame counts the same, whatever it is mixed with."""
     return len(chosen) / len(taught)
-
-
-def _select(responses: AnchorResponses, chosen: Sequence[int]) -> AnchorResponses:
-    index = list(chosen)
-    return AnchorResponses(responses.logits[index], responses.codes[index], responses.directions[index])
 
 
 def _in_map(boxes: Boxes3D, pose: Matrix) -> Boxes3D:

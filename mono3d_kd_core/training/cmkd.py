@@ -28,6 +28,7 @@ from mono3d_kd_core.students.bev.config import BevConfig
 from mono3d_kd_core.students.bev.student import BevStudent
 from mono3d_kd_core.teachers.anchored import AnchorTeacher
 from mono3d_kd_core.teachers.base import Teacher
+from mono3d_kd_core.teachers.centerpoint import CenterTeacher
 from mono3d_kd_core.training.data import RecipeData
 from mono3d_kd_core.training.distillation import DistillationModule
 from mono3d_kd_core.training.examples import Examples, open_labelled
@@ -52,8 +53,10 @@ from mono3d_kd_core.training.teacher import TeacherRun
 from mono3d_kd_core.training.teacher_recipe import RECIPES
 
 SHOWN_SCORE = 0.3
-SHARED = ("layers", "strides", "filters", "up_strides", "up_filters", "anchors")
-"""Settings that a student takes over from its teacher as they are."""
+SHARED = {"layers", "strides", "filters", "up_strides", "up_filters"}
+"""Settings that a student takes over from its teacher as they are, and those of either head."""
+SHARED_HEAD = {"anchor": {"anchors"}, "center": {"names", "head_width", "bias_before_norm"}}
+BevTeacher = AnchorTeacher | CenterTeacher
 STARTS = ("backbone_2d.", "dense_head.")
 """What of a teacher's weights a student starts with."""
 
@@ -90,7 +93,7 @@ class CmkdRecipe(Section):
 
     architecture: Literal["cmkd"]
     student: BevConfig = BevConfig()
-    """What of map, 2D backbone and anchors is not said here is the teacher's."""
+    """What of map, 2D backbone and head is not said here is the teacher's."""
     weights: Path | None = None
     """Where to start from: ImageNet weights of the image backbone, or the bundle of a like student or of a keypoint student
     with the same backbone."""
@@ -130,27 +133,29 @@ class CmkdRun:
         """Train what is not finished yet. Raises ModelError or DataError in words; Ctrl-C is KeyboardInterrupt."""
         torch.set_float32_matmul_precision("high")
         teacher = self._teacher(resume, quiet)
-        lessons, val = self._lessons(quiet)
-        recipe = self.recipe.model_copy(update={"student": self._student_config(teacher, lessons)})
+        config = self._student_config(teacher)
+        lessons, val = self._lessons(config, quiet)
+        pose = tuple(float(value) for value in lessons[0].pose[:3].ravel())
+        recipe = self.recipe.model_copy(update={"student": config.model_copy(update={"pose": pose})})
         start = self._start(recipe.student, teacher)
         bundle: Bundle | None = None
         for stage in recipe.stages:
             run = _Stage(recipe, stage, self.out / stage.name, self.licence)
-            bundle = finished_bundle(run.out, run.plan, resume) or run.train(start, teacher, lessons, val, resume, quiet)
+            bundle = finished_bundle(run.out, run.plan, resume) or run.train(
+                start, teacher, lessons, val, resume, quiet
+            )
             start = bundle.tensors
         assert bundle is not None  # a recipe has stages
         return bundle
 
-    def _teacher(self, resume: bool, quiet: bool) -> AnchorTeacher | None:
+    def _teacher(self, resume: bool, quiet: bool) -> BevTeacher | None:
         config = self.recipe.teacher
         if config is None:
             return None
         path = _packaged(config.bundle) if config.bundle is not None else self._trained_teacher(config, resume, quiet)
         teacher = load_teacher(path)
-        if not isinstance(teacher, AnchorTeacher):
-            raise ModelError(
-                f"{path}: CMKD needs a teacher with a bird's-eye map and anchors, not a {teacher.architecture}"
-            )
+        if not isinstance(teacher, AnchorTeacher | CenterTeacher):
+            raise ModelError(f"{path}: CMKD needs a teacher with a bird's-eye map, not a {teacher.architecture}")
         return teacher
 
     def _trained_teacher(self, config: TeacherConfig, resume: bool, quiet: bool) -> Path:
@@ -170,9 +175,8 @@ class CmkdRun:
     def _val(self) -> tuple[Path, ...]:
         return tuple(self.val) or self.recipe.val
 
-    def _lessons(self, quiet: bool) -> tuple[Lessons, Examples | None]:
-        c = self.recipe.student
-        size, classes = (c.input_height, c.input_width), [kind.name for kind in c.anchors]
+    def _lessons(self, c: BevConfig, quiet: bool) -> tuple[Lessons, Examples | None]:
+        size, classes = (c.input_height, c.input_width), list(c.classes)
         sources = [SourceConfig(path=path) for path in self.data] or list(self.recipe.sources)
         guard, labelled = Guard(), [open_labelled(path) for path in self._val]
         for source in labelled:
@@ -181,14 +185,13 @@ class CmkdRun:
         val = Examples(labelled, classes, size, self.recipe.data) if labelled else None
         return Lessons(sources, classes, size, self.recipe.data, guard), val
 
-    def _student_config(self, teacher: AnchorTeacher | None, lessons: Lessons) -> BevConfig:
-        pose = tuple(float(value) for value in lessons[0].pose[:3].ravel())
+    def _student_config(self, teacher: BevTeacher | None) -> BevConfig:
         config = self.recipe.student
         inherited = {} if teacher is None else _inherited(teacher)
         missing = {name: value for name, value in inherited.items() if name not in config.model_fields_set}
-        return BevConfig.model_validate(config.model_dump() | missing | {"pose": pose})
+        return BevConfig.model_validate(config.model_dump() | missing)
 
-    def _start(self, config: BevConfig, teacher: AnchorTeacher | None) -> dict[str, Tensor]:
+    def _start(self, config: BevConfig, teacher: BevTeacher | None) -> dict[str, Tensor]:
         """Return the tensors that the first stage starts with; what is not among them starts at random."""
         seed = self.recipe.stages[0].schedule.seed
         pl.seed_everything(seed, verbose=False)
@@ -210,13 +213,14 @@ def _packaged(path: Path) -> Path:
     return path if path.exists() or path.is_absolute() else resource(str(path))
 
 
-def _inherited(teacher: AnchorTeacher) -> dict[str, Any]:
-    """Return the settings of a student's map, 2D backbone and anchors that make it the teacher's."""
+def _inherited(teacher: BevTeacher) -> dict[str, Any]:
+    """Return the settings of a student's map, 2D backbone and head that make it the teacher's."""
     config = teacher.config
     first = teacher.backbone_2d.get_submodule("blocks.0.1")
-    settings = config.model_dump(include=set(SHARED))
+    head = "center" if isinstance(teacher, CenterTeacher) else "anchor"
+    settings = config.model_dump(include=SHARED | SHARED_HEAD[head])
     return settings | {
-        "low": config.low, "high": config.high, "cell": config.grid.size[0] * config.bev_stride,
+        "head": head, "low": config.low, "high": config.high, "cell": config.grid.size[0] * config.bev_stride,
         "bev_channels": first.in_channels,
     }  # fmt: skip
 
@@ -233,7 +237,9 @@ def _fitting(found: dict[str, Tensor], wanted: Mapping[str, Tensor], whose: str)
     """Return the tensors of `found`; every one must have its place and shape in the student."""
     for name, tensor in found.items():
         if name not in wanted or wanted[name].shape != tensor.shape:
-            raise ModelError(f"{whose}: {name} does not fit the student: give both the same backbone, layers and anchors")
+            raise ModelError(
+                f"{whose}: {name} does not fit the student: give both the same backbone, layers and anchors"
+            )
     return found
 
 
@@ -253,7 +259,7 @@ class _Stage:
         return yaml.safe_dump(content | {"stages": [self.stage.model_dump(mode="json")]}, sort_keys=False)
 
     def train(
-        self, start: Mapping[str, Tensor], teacher: AnchorTeacher | None, lessons: Lessons, val: Examples | None,
+        self, start: Mapping[str, Tensor], teacher: BevTeacher | None, lessons: Lessons, val: Examples | None,
         resume: bool, quiet: bool,
     ) -> Bundle:  # fmt: skip
         """Train the stage from `start`, or from its last checkpoint."""
@@ -279,7 +285,7 @@ class _Stage:
         finally:
             data.close()
 
-    def _asked(self, teacher: AnchorTeacher | None, student: BevStudent, distiller: Cmkd) -> Teacher | None:
+    def _asked(self, teacher: BevTeacher | None, student: BevStudent, distiller: Cmkd) -> Teacher | None:
         if not distiller.wants_teacher:
             return None
         if teacher is None:

@@ -15,7 +15,7 @@ from mono3d_kd_core.geometry.boxes import Boxes3D
 from mono3d_kd_core.geometry.rigid import T_CAMERA_BODY, inverse
 from mono3d_kd_core.students.bev.student import BevOutput, BevStudent
 from mono3d_kd_core.teachers.base import BevFeatures, Responses, TeacherOutput, Want
-from tests.students.bev.test_student import CAMERA, SMALL
+from tests.students.bev.test_student import CAMERA, CENTRE, SMALL
 
 CARS = Boxes3D([[9.0, 2.0, -0.9], [12.0, -3.0, -0.9]], [[3.9, 1.6, 1.5]] * 2, [0.3, 0.1], ["Car"] * 2, [0.9, 0.4])
 ALL = CmkdWeights(features=32, classification=8, box=2, direction=0.4)
@@ -41,7 +41,7 @@ def echo(student: BevStudent, output: BevOutput, sample: int, boxes: Boxes3D = C
         boxes,
         BevFeatures(output.bev[sample].numpy(), (c.low[0], c.high[0]), (c.low[1], c.high[1])),
         Responses(
-            student.anchors[:, :3].numpy(), r.logits[sample].numpy(), r.codes[sample][:, None].numpy(),
+            student.answers.anchors[:, :3].numpy(), r.logits[sample].numpy(), r.codes[sample][:, None].numpy(),
             r.directions[sample].numpy(),
         ),
     )  # fmt: skip
@@ -117,3 +117,82 @@ def test_another_map_is_refused_in_words(student: BevStudent, output: BevOutput)
     fewer = Responses(*(part[:7] for part in vars(teacher.responses).values()))
     with pytest.raises(ModelError, match="need the same head"):
         Cmkd(student, ALL).losses(output, [Taught(TeacherOutput(CARS, teacher.bev, fewer))] * 2)
+
+
+CENTRE_ALL = CmkdWeights(features=32, classification=1, box=1)
+
+
+@pytest.fixture(scope="module")
+def centre_student() -> BevStudent:
+    torch.manual_seed(0)
+    return BevStudent(CENTRE).eval()
+
+
+def centre_teacher(student: BevStudent, seed: int) -> TeacherOutput:
+    """Heatmaps and codes of a CenterPoint that sees one car, as `CenterTeacher.responses` lays them out."""
+    rows, columns = student.config.response_shape
+    generator = torch.Generator().manual_seed(seed)
+    logits = torch.full((3, rows, columns), -6.0)
+    logits[0, 11, 12], logits[0, 11, 13] = 2.0, 0.0
+    codes = torch.randn(8, rows, columns, generator=generator)
+    dense = Responses(
+        student.answers.positions.numpy(), logits.flatten(1).T.numpy(), codes.flatten(1).T[:, None].numpy()
+    )
+    c = student.config
+    bev = torch.randn(c.bev_channels, 40, 40, generator=generator)
+    return TeacherOutput(CARS, BevFeatures(bev.numpy(), (c.low[0], c.high[0]), (c.low[1], c.high[1])), dense)
+
+
+def test_a_centre_head_learns_its_teacher_s_heatmaps_and_codes(centre_student: BevStudent) -> None:
+    """Two terms by hand: cells in the order row, column; the codes' eight numbers where the teacher sees something."""
+    student, teacher = centre_student, centre_teacher(centre_student, 1)
+    assert teacher.responses is not None
+    with torch.no_grad():
+        output = student(torch.zeros(1, 3, 32, 96), [CAMERA])
+    terms = Cmkd(student, CENTRE_ALL).losses(output, [Taught(teacher)])
+    assert set(terms) == {"features", "classification", "box"}
+    q = 1 / (1 + np.exp(-teacher.responses.logits.astype(np.float64)))  # (400,3)
+    p = output.responses.logits[0].double().sigmoid().flatten(1).T.numpy()
+    entropy = -(q * np.log(p) + (1 - q) * np.log(1 - p))
+    heatmap = (np.abs(q - p) ** 2 * entropy).sum() / (q > 0.3).sum()
+    assert terms["classification"].item() == pytest.approx(heatmap, rel=1e-4)
+    seen = q.sum(1) > 0.1
+    difference = np.abs(output.responses.codes[0].flatten(1).T.numpy() - teacher.responses.codes[:, 0])[seen]
+    smooth = np.where(difference < 1, 0.5 * difference**2, difference - 0.5)
+    assert seen.sum() == 2
+    assert terms["box"].item() == pytest.approx(4 * 8 * (smooth * q.sum(1)[seen, None]).mean(), rel=1e-4)
+
+
+def test_a_centre_head_ends_up_saying_what_its_teacher_says() -> None:
+    torch.manual_seed(0)
+    student = BevStudent(CENTRE)
+    teacher = centre_teacher(student, 2)
+    assert teacher.responses is not None
+    method = Cmkd(student, CmkdWeights(classification=1, box=1))
+    optimiser = torch.optim.Adam(student.parameters(), 1e-2)
+    picture = torch.randint(0, 255, (1, 3, 32, 96))
+    totals = []
+    for _ in range(30):
+        terms = method.losses(student(picture, [CAMERA]), [Taught(teacher)])
+        loss = torch.stack(list(terms.values())).sum()
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        totals.append(loss.item())
+    assert totals[-1] < 0.1 * totals[0]
+    with torch.no_grad():
+        found = student(picture, [CAMERA]).responses.logits[0, 0]
+    assert int(found.argmax()) == 11 * 20 + 12
+
+
+def test_terms_of_an_anchor_head_are_refused_for_a_centre_head(centre_student: BevStudent) -> None:
+    with pytest.raises(ModelError, match="terms of an anchor head"):
+        Cmkd(centre_student, CmkdWeights(direction=0.4))
+
+
+def test_a_teacher_with_the_other_head_is_refused_in_words(
+    student: BevStudent, output: BevOutput, centre_student: BevStudent
+) -> None:
+    teacher = centre_teacher(centre_student, 3)
+    with pytest.raises(ModelError, match="need the same head"):
+        Cmkd(student, CmkdWeights(box=1)).losses(output, [Taught(teacher)] * 2)

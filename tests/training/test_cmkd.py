@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from mono3d_kd_core.deploy.bundle import Card, load_bundle, save_bundle
-from mono3d_kd_core.deploy.loading import load_teacher
+from mono3d_kd_core.deploy.loading import build_student, load_teacher
 from mono3d_kd_core.errors import DataError, ModelError
 from mono3d_kd_core.frames import Rig, SensorFrame
 from mono3d_kd_core.geometry.boxes import Boxes3D
@@ -24,6 +24,7 @@ from mono3d_kd_core.io.convert import convert_source
 from mono3d_kd_core.io.kitti import KittiLabels, KittiWriter
 from mono3d_kd_core.io.open import open_source
 from mono3d_kd_core.targets import Provenance, TargetSettings, TargetStore, make_targets
+from mono3d_kd_core.teachers.centerpoint import CenterPillars, CenterPillarsConfig
 from mono3d_kd_core.teachers.pointpillars import PointPillars, PointPillarsConfig
 from mono3d_kd_core.training.cmkd import CmkdRecipe, CmkdRun
 from mono3d_kd_core.training.leaks import Guard
@@ -219,6 +220,32 @@ def test_a_stored_teacher_s_boxes_teach_as_labels(place: Path, tmp_path: Path) -
     taught = recipe(place, student=shape, teacher=None, stages=stages, sources=sources, augment=always)
     run = CmkdRun(taught, [], [], tmp_path / "out")
     assert run.train(quiet=True).card.kind == "student"
+
+
+def test_a_centerpoint_teaches_a_student_with_its_head(place: Path, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    settings = CenterPillarsConfig(
+        low=TEACHER.low, high=TEACHER.high, pillar=0.32, max_points=8, width=8, head_width=8, score_threshold=0.0,
+        names=("Car", "Cyclist"), **SHAPE,
+    )  # fmt: skip
+    teacher = CenterPillars(settings)
+    card = Card(
+        kind="teacher", architecture="centerpoint_pillar", config=settings.model_dump(mode="json"),
+        classes=list(teacher.classes),
+    )  # fmt: skip
+    save_bundle(tmp_path / "teacher", card, teacher.state_dict())
+    stages = [
+        {"name": "features", "teach": {"features": 4, "depth": 1}, "schedule": schedule(1)},
+        {"name": "responses", "teach": {"features": 4, "classification": 1, "box": 1}, "schedule": schedule(1)},
+    ]
+    wanted = recipe(place, teacher={"bundle": tmp_path / "teacher"}, stages=stages)
+    bundle = CmkdRun(wanted, [], [place / "other"], tmp_path / "out").train(quiet=True)
+    assert bundle.card.classes == ["Car", "Cyclist"]
+    assert bundle.card.config["head"] == "center"
+    shared = {name for name in teacher.state_dict() if name.startswith(("backbone_2d.", "dense_head."))}
+    assert shared <= bundle.tensors.keys()
+    student = build_student(bundle, "cpu")
+    assert student.classes == ("Car", "Cyclist")
 
 
 @pytest.mark.parametrize(

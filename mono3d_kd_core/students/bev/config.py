@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -56,7 +57,16 @@ class BevConfig(BaseModel):
     filters: tuple[int, ...] = (128, 256)
     up_strides: tuple[int, ...] = (1, 2)
     up_filters: tuple[int, ...] = (256, 256)
+    head: Literal["anchor", "center"] = "anchor"
+    """The teacher's: SECOND and PointPillars answer at anchors, CenterPoint by heatmaps."""
     anchors: tuple[AnchorSettings, ...] = tuple(AnchorSettings(**vars(kind)) for kind in KITTI_ANCHORS)
+    """Of an anchor head: its classes."""
+    names: tuple[str, ...] = Field(("Car", "Pedestrian", "Cyclist"), min_length=1)
+    """The classes of a centre head."""
+    head_width: int = Field(default=64, gt=0)
+    """Channels within a centre head."""
+    bias_before_norm: bool = True
+    """Whether a centre head's convolutions before a normalisation have a bias."""
     score_threshold: float = Field(default=0.1, ge=0, le=1)
     nms_iou: float = Field(default=0.01, ge=0, le=1)
     nms_before: int = Field(default=4096, gt=0)
@@ -92,6 +102,17 @@ class BevConfig(BaseModel):
     def bins(self) -> DepthBins:
         """The depths that the image branch tells apart."""
         return DepthBins(self.depth_bins, *self.depth_range)
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The labels that boxes may carry."""
+        return self.names if self.head == "center" else tuple(kind.name for kind in self.anchors)
+
+    @property
+    def response_shape(self) -> tuple[int, int]:
+        """Rows and columns of the map on which the head answers."""
+        columns, rows, _ = self.grid.shape
+        return rows // self.strides[0] * self.up_strides[0], columns // self.strides[0] * self.up_strides[0]
 
     @property
     def kinds(self) -> tuple[AnchorClass, ...]:

@@ -1,4 +1,4 @@
-"""A student that sees the world from above: image → depth distribution → voxels → bird's-eye map → anchor head.
+"""A student that sees the world from above: image → depth distribution → bird's-eye map → boxes.
 
 CaDDN (Reading et al., CVPR 2021) as CMKD distils it (Hong, Dai & Ding, ECCV 2022): the map has the geometry of a LiDAR
 detector's, whose 2D backbone and head it shares.
@@ -16,13 +16,11 @@ from torch import Tensor, nn
 from mono3d_kd_core.errors import CalibrationError
 from mono3d_kd_core.geometry.boxes import Boxes3D
 from mono3d_kd_core.geometry.camera import CameraModel
-from mono3d_kd_core.geometry.overlap import rows_3d
 from mono3d_kd_core.geometry.rigid import T_CAMERA_BODY, Matrix, inverse, transform
-from mono3d_kd_core.heads.anchor import AnchorHead, AnchorResponses, anchor_grid
-from mono3d_kd_core.heads.anchor_decode import select_boxes
-from mono3d_kd_core.heads.anchor_loss import Assignment, anchor_loss, assign
-from mono3d_kd_core.heads.selection import Selection
+from mono3d_kd_core.heads.anchor import AnchorResponses
+from mono3d_kd_core.heads.center import CenterResponses
 from mono3d_kd_core.students.base import Annotation, Student, StudentOutput
+from mono3d_kd_core.students.bev.answers import answers_of
 from mono3d_kd_core.students.bev.config import BevConfig
 from mono3d_kd_core.students.bev.image import Adaptation, DeepLabImage, FpnImage, ImageFeatures
 from mono3d_kd_core.students.bev.lift import Lift
@@ -41,7 +39,7 @@ class BevOutput(StudentOutput):
 
     bev: Tensor
     depth_logits: Tensor
-    responses: AnchorResponses
+    responses: AnchorResponses | CenterResponses
     poses: tuple[Matrix, ...]
 
     def of(self, images: Sequence[int]) -> BevOutput:
@@ -63,7 +61,7 @@ class BevStudent(Student):
     def __init__(self, config: BevConfig) -> None:
         super().__init__()
         c = self.config = config
-        self.classes = tuple(kind.name for kind in c.anchors)
+        self.classes = c.classes
         self.input_size = (c.input_height, c.input_width)
         self.image_network: nn.Module = (
             DeepLabImage(c.feature_channels, c.depth_bins, c.width)
@@ -74,16 +72,10 @@ class BevStudent(Student):
         self.collapse = conv_bn_relu(c.feature_channels * c.heights, c.bev_channels, 1)
         self.adaptation = Adaptation(c.bev_channels, c.adaptation_blocks)
         self.backbone_2d = BevBackbone(c.bev_channels, c.layers, c.strides, c.filters, c.up_strides, c.up_filters)
-        self.dense_head = AnchorHead(self.backbone_2d.channels, len(self.classes))
-        columns, rows, _ = c.grid.shape
-        # The head may answer on a finer grid than the map's.
-        shape = (cells // c.strides[0] * c.up_strides[0] for cells in (rows, columns))
-        anchors = anchor_grid(c.kinds, c.low[:2], c.high[:2], *shape)
-        self.anchor_shape = anchors.shape
-        self.anchors: Tensor
+        self.answers = answers_of(c)
+        self.dense_head = self.answers.head(self.backbone_2d.channels)
         self.mean: Tensor
         self.std: Tensor
-        self.register_buffer("anchors", anchors.view(-1, 7), persistent=False)
         self.register_buffer("mean", torch.tensor(IMAGENET_MEAN).view(1, 3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(IMAGENET_STD).view(1, 3, 1, 1), persistent=False)
 
@@ -131,27 +123,17 @@ class BevStudent(Student):
     def decode(self, output: StudentOutput, cameras: Sequence[CameraModel]) -> list[Boxes3D]:
         """Return each image's boxes in the frame "camera", best first."""
         assert isinstance(output, BevOutput)
-        c, r = self.config, output.responses
-        responses = AnchorResponses(r.logits.float(), r.codes.float(), r.directions.float())
-        selection = Selection(c.score_threshold, c.nms_iou, c.nms_before, c.nms_after)
-        found = select_boxes(responses, self.anchors, self.classes, selection)
+        found = self.answers.boxes(output.responses)  # type: ignore[arg-type]  # the head and its answers go together
         T_body_camera = inverse(T_CAMERA_BODY)
         return [boxes.transformed(T_body_camera @ pose, "camera") for boxes, pose in zip(found, output.poses)]
 
     def losses(
         self, output: StudentOutput, annotations: Sequence[Annotation], cameras: Sequence[CameraModel]
     ) -> dict[str, Tensor]:
-        """Return the losses of an anchor head taught by boxes (SECOND's); the objects' weights are not used."""
+        """Return the losses of the head taught by boxes, SECOND's or CenterPoint's; the objects' weights are not used."""
         assert isinstance(output, BevOutput)
-        assignments = [
-            self.assignment(annotation.boxes.transformed(inverse(pose) @ T_CAMERA_BODY, "lidar"))
+        boxes = [
+            annotation.boxes.transformed(inverse(pose) @ T_CAMERA_BODY, "lidar")
             for annotation, pose in zip(annotations, output.poses, strict=True)
         ]
-        return anchor_loss(output.responses, assignments)
-
-    def assignment(self, boxes: Boxes3D) -> Assignment:
-        """Say which anchors answer for which of the boxes (frame "lidar"); classes that are not learned are left out."""
-        boxes = boxes[np.isin(boxes.label, self.classes)]
-        labels = torch.tensor([self.classes.index(str(label)) for label in boxes.label], dtype=torch.long)
-        rows = torch.from_numpy(rows_3d(boxes)).to(self.anchors)
-        return assign(self.anchors.view(self.anchor_shape), self.config.kinds, rows, labels.to(self.anchors.device))
+        return self.answers.losses(output.responses, boxes)  # type: ignore[arg-type]

@@ -12,10 +12,13 @@ from mono3d_kd_core.geometry.boxes import Boxes3D
 from mono3d_kd_core.geometry.camera import CameraModel
 from mono3d_kd_core.geometry.rigid import T_CAMERA_BODY, inverse, rotation_z, transform
 from mono3d_kd_core.heads.anchor import AnchorResponses, encode
+from mono3d_kd_core.heads.center import CenterResponses
+from mono3d_kd_core.heads.center_loss import center_targets
 from mono3d_kd_core.students.base import Annotation
 from mono3d_kd_core.students.bev.config import BevConfig
 from mono3d_kd_core.students.bev.student import BevOutput, BevStudent
 from mono3d_kd_core.students.layers import parameter_count
+from mono3d_kd_core.teachers.centerpoint import CenterPoint, CenterPointConfig
 
 CAMERA = CameraModel.pinhole(96, 32, 54, 54, 48, 13)
 SMALL = BevConfig(
@@ -23,6 +26,9 @@ SMALL = BevConfig(
     depth_bins=16, depth_range=(2.0, 16.0), low=(2.0, -6.4, -3.0), high=(14.8, 6.4, 1.0), heights=4, bev_channels=8,
     adaptation_blocks=1, layers=(1, 1), strides=(2, 2), filters=(8, 8), up_strides=(1, 2), up_filters=(8, 8),
 )  # fmt: skip
+
+
+CENTRE = SMALL.model_copy(update={"head": "center", "head_width": 8, "nms_iou": 0.2})
 
 
 def small_student(**changes: object) -> BevStudent:
@@ -35,13 +41,30 @@ def test_kitti_s_shapes_are_those_of_cmkd() -> None:
     assert config.grid.shape == (140, 188, 10)
     with torch.device("meta"):
         student = BevStudent(config)
-    assert len(student.anchors) == 188 * 140 * 6
+    assert len(student.answers.anchors) == 188 * 140 * 6
     assert student.dense_head.conv_cls.out_channels == 18
     assert student.dense_head.conv_box.out_channels == 42
     assert student.dense_head.conv_dir_cls.out_channels == 12
     assert parameter_count(student.collapse) == 640 * 128 + 2 * 128
     # 39,638,869 of torchvision's DeepLabV3 without auxiliary classifier at 21 classes, 100 classes more, and the 1x1.
     assert parameter_count(student.image_network) == 39_638_869 + 100 * 257 + 1024 * 64 + 2 * 64
+
+
+def test_a_student_of_centerpoint_has_its_shapes() -> None:
+    # centerpoint_teacher.yaml of CMKD: voxels of 0.4 m, 256 channels, one level brought to cells of 0.2 m.
+    config = BevConfig(
+        head="center", low=(2.0, -30.4, -3.0), high=(46.8, 30.4, 1.0), cell=0.4, heights=10, bev_channels=256, layers=(5,),
+        strides=(1,), filters=(128,), up_strides=(2,), up_filters=(256,),
+    )  # fmt: skip
+    teacher = CenterPointConfig(low=config.low, high=config.high)
+    assert config.response_shape == teacher.response_shape == (304, 224)
+    with torch.device("meta"):
+        student, lidar = BevStudent(config), CenterPoint(teacher)
+    shared = {
+        name: p.shape for name, p in lidar.state_dict().items() if name.startswith(("backbone_2d.", "dense_head."))
+    }
+    assert shared.items() <= {name: p.shape for name, p in student.state_dict().items()}.items()
+    assert student.answers.positions.shape == (304 * 224, 3)
 
 
 def test_output_has_the_map_of_the_teacher() -> None:
@@ -52,15 +75,15 @@ def test_output_has_the_map_of_the_teacher() -> None:
 
 def planted(student: BevStudent, boxes: Boxes3D, pose: np.ndarray) -> BevOutput:
     """What a network would have to say to mean exactly these boxes."""
-    assignment = student.assignment(boxes)
-    n = len(student.anchors)
+    assignment = student.answers.assignment(boxes)
+    n = len(student.answers.anchors)
     logits = torch.full((1, n, 3), -9.0)
     codes = torch.zeros(1, n, 7)
     for row in range(len(boxes)):
-        nearest = (student.anchors[:, :2] - torch.tensor(boxes.centre[row, :2])).norm(dim=1)
+        nearest = (student.answers.anchors[:, :2] - torch.tensor(boxes.centre[row, :2])).norm(dim=1)
         anchor = int(torch.where((assignment.label == student.classes.index(boxes.label[row])), nearest, 1e9).argmin())
         target = torch.tensor([*boxes.centre[row], *boxes.size[row], boxes.yaw[row]], dtype=torch.float32)
-        codes[0, anchor] = encode(target, student.anchors[anchor])
+        codes[0, anchor] = encode(target, student.answers.anchors[anchor])
         logits[0, anchor, student.classes.index(boxes.label[row])] = 3.0
     directions = torch.zeros(1, n, 2)
     directions[..., 1] = 1  # headings in [-135, 45) degrees
@@ -81,13 +104,34 @@ def test_boxes_come_out_where_the_camera_sees_them() -> None:
     np.testing.assert_allclose(found.yaw[order], expected.yaw, atol=1e-5)
 
 
+def test_peaks_of_a_heatmap_come_out_where_the_camera_sees_them() -> None:
+    student = BevStudent(CENTRE).eval()
+    boxes = Boxes3D(
+        [[9.0, 2.0, -0.9], [6.0, -3.0, 0.2]], [[3.9, 1.6, 1.5], [0.8, 0.6, 1.7]], [0.3, -2.4], ["Car", "Cyclist"]
+    )
+    rows, labels = student.answers.objects(boxes)
+    target = center_targets(rows.double().numpy(), labels.numpy(), 3, SMALL.low, 0.64, (20, 20))
+    codes = torch.zeros(1, 8, 400)
+    codes[0, :, target.cell] = torch.from_numpy(target.code.T)
+    logits = torch.from_numpy(np.where(target.heatmap == 1, 3.0, -9.0))[None]
+    output = BevOutput({}, logits, logits, CenterResponses(logits, codes.view(1, 8, 20, 20)), (student.trained_pose,))
+    (found,) = student.decode(output, [CAMERA])
+    expected = boxes.transformed(inverse(T_CAMERA_BODY) @ student.trained_pose, "camera")
+    order = np.argsort(found.label)
+    assert found.label[order].tolist() == ["Car", "Cyclist"]
+    np.testing.assert_allclose(found.centre[order], expected.centre, atol=1e-4)
+    np.testing.assert_allclose(found.yaw[order], expected.yaw, atol=1e-4)
+    annotation = Annotation(expected, np.zeros((2, 4)))
+    assert student.losses(output, [annotation], [CAMERA])["box"] < 1e-4
+
+
 def test_the_loss_of_an_answer_that_means_the_labels_is_small() -> None:
     student = small_student()
     boxes = Boxes3D([[9.0, 2.0, -0.9]], [[3.9, 1.6, 1.5]], [0.3], ["Car"])
     pose = student.trained_pose
     annotation = Annotation(boxes.transformed(inverse(T_CAMERA_BODY) @ pose, "camera"), [[0, 0, 9, 9]])
     right = planted(student, boxes, pose)
-    assignment = student.assignment(boxes)
+    assignment = student.answers.assignment(boxes)
     taught = torch.nn.functional.one_hot(assignment.label.clamp_min(0), 3).bool() & assignment.positive[:, None]
     logits = torch.where(taught, 9.0, -9.0)[None]
     exact = AnchorResponses(logits, assignment.code[None], right.responses.directions * 9)
