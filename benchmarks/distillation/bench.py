@@ -82,11 +82,10 @@ class Job:
         begun = any(run.rglob("last.ckpt")) or any(run.rglob("card.yaml"))
         cost = measured([*command, *(["--resume"] if begun else [])])
         kept = self.place / "cost.json"
-        before = json.loads(kept.read_text()) if kept.is_file() else {"seconds": 0.0, "mebibytes": 0.0}
-        cost = {
-            "seconds": before["seconds"] + cost["seconds"], "mebibytes": max(before["mebibytes"], cost["mebibytes"])
-        }  # fmt: skip
-        write_atomically(kept, json.dumps(cost).encode())
+        before = json.loads(kept.read_text()) if kept.is_file() else dict.fromkeys(cost, 0.0)
+        total = {name: before[name] + value for name, value in cost.items()}
+        total["mebibytes"] = max(before["mebibytes"], cost["mebibytes"])
+        write_atomically(kept, json.dumps(total).encode())
 
     def detect(self) -> Path:
         """Write what the model finds on the validation frames; returns the folder."""
@@ -102,7 +101,7 @@ class Job:
         return out
 
     def cost(self) -> dict[str, float]:
-        """Return seconds and MiB of its training, and how many numbers its model has."""
+        """Return what its training took, and how many numbers its model has."""
         cost = dict(json.loads((self.place / "cost.json").read_text()))
         return cost | {"parameters": float(sum(t.numel() for t in load_bundle(self.bundle).tensors.values()))}
 
@@ -143,13 +142,14 @@ def changed(content: dict[str, Any], change: str) -> dict[str, Any]:
 
 
 def measured(command: Sequence[str]) -> dict[str, float]:
-    """Run a verb of mono3d-kd in a process of its own; return its seconds and its greatest memory in MiB."""
+    """Run a verb of mono3d-kd in a process of its own; return seconds, processor seconds and greatest memory in MiB."""
     start = time.monotonic()
     process = subprocess.Popen([sys.executable, "-m", "mono3d_kd_core.cli", *command])
     _, status, usage = os.wait4(process.pid, 0)
     if status:
         sys.exit(f"mono3d-kd {' '.join(command)} ended with {os.waitstatus_to_exitcode(status)}")
-    return {"seconds": time.monotonic() - start, "mebibytes": usage.ru_maxrss / 1024}
+    busy = usage.ru_utime + usage.ru_stime
+    return {"seconds": time.monotonic() - start, "processor": busy, "mebibytes": usage.ru_maxrss / 1024}
 
 
 def observe(bundle: Path, val: Path, out: Path) -> None:
@@ -171,11 +171,17 @@ def judge(host: str, jobs: Mapping[str, Sequence[Job]], options: argparse.Namesp
         metrics = [word for metric in METRICS for word in ("--metric", metric)]
         measured(["compare", "--labels", options.val, "--markdown", str(out), *metrics, *runs])
         parts.append(out.read_text())
-    parts += ["| | training, minutes | memory, MiB | parameters at inference |", "|---|---|---|---|"]
+    parts += [
+        "| | training, minutes | of processors | memory, MiB | parameters at inference |",
+        "|---|---|---|---|---|",
+    ]
     for name, mine in jobs.items():
         costs = [job.cost() for job in mine]
-        minutes, memory = (np.mean([cost[key] for cost in costs]) for key in ("seconds", "mebibytes"))
-        parts.append(f"| {name} | {minutes / 60:.1f} | {memory:.0f} | {costs[0]['parameters'] / 1e6:.2f} M |")
+        seconds, busy, memory = (
+            np.mean([cost[key] for cost in costs]) for key in ("seconds", "processor", "mebibytes")
+        )
+        weights = f"{costs[0]['parameters'] / 1e6:.2f} M"
+        parts.append(f"| {name} | {seconds / 60:.1f} | {busy / 60:.1f} | {memory:.0f} | {weights} |")
     return "\n".join(parts) + "\n"
 
 

@@ -20,6 +20,8 @@ EDGE_SHARE, EDGE_BETA = 0.1, 0.01
 SIZE_MARGIN = 0.15
 FOREGROUND = 13.0
 """Cells in 2D boxes count so much in the loss of the depth map (Reading et al., CVPR 2021; Zhang et al., "MonoDETR")."""
+METRE = 0.1
+"""What a metre of the depth map's expectation counts: the backbone that it reaches is the student's, too."""
 MARGIN = 0.1
 SCALES = {"depth": 1.0, "size": 0.1, "offset3d": 1.0, "axis": 0.1}
 """Differences that count as one: metres, metres, pixels, radians."""
@@ -95,7 +97,7 @@ def axis_of(heading: Tensor) -> Tensor:
 
 
 def depth_map_loss(logits: Tensor, label: Tensor, expectation: Tensor, depth: Tensor, inside: Tensor) -> Tensor:
-    """Push a predicted depth map towards the prior: focal loss of the bins plus smooth L1 of the expectation in metres.
+    """Push a predicted depth map towards the prior: focal loss of the bins, a tenth of the smooth L1 of the expectation.
 
     logits (B,D+1,h,w); label (B,h,w) bin, D where out of range; expectation and depth (B,h,w) metres, 0 where unknown;
     inside (B,h,w) cells in 2D boxes, which count 13 times. A weighted mean over the known cells. That the map is pushed is
@@ -107,7 +109,7 @@ def depth_map_loss(logits: Tensor, label: Tensor, expectation: Tensor, depth: Te
     focal = -0.25 * (1 - log_p.exp()) ** 2 * log_p
     ranged = known & (label < logits.shape[1] - 1)
     metres = functional.smooth_l1_loss(expectation, depth, reduction="none") * ranged
-    return (weight * (focal + metres)).sum() / weight.sum().clamp_min(1)
+    return (weight * (focal + METRE * metres)).sum() / weight.sum().clamp_min(1)
 
 
 @dataclass(frozen=True)

@@ -97,7 +97,7 @@ def test_the_depth_map_is_judged_where_it_is_known_and_most_in_boxes() -> None:
     expectation = torch.tensor([[[12.0, 20, 5]]])
     inside = torch.tensor([[[True, False, False]]])
     focal = 0.25 * 0.75**2 * math.log(4)
-    expected = (13 * (focal + 1.5) + 1 * focal) / 14
+    expected = (13 * (focal + 0.1 * 1.5) + 1 * focal) / 14
     found = weak_losses.depth_map_loss(logits, label, expectation, depth, inside)
     assert found.item() == pytest.approx(expected, rel=1e-5)
 
