@@ -30,12 +30,17 @@ class CloudExample:
 class Clouds(Dataset[CloudExample]):
     """Clouds of labelled sources, one source after the other; labels other than `classes` are left out.
 
-    Only what the camera sees is kept, since KITTI labels nothing else.
+    Only what the camera sees is kept, since KITTI labels nothing else; of that, as many frames as `cache_gib` holds stay in
+    memory.
     """
 
-    def __init__(self, sources: Sequence[Labelled], classes: Sequence[str], min_points: int = 5) -> None:
+    def __init__(
+        self, sources: Sequence[Labelled], classes: Sequence[str], min_points: int = 5, cache_gib: float = 0
+    ) -> None:
         self._places = [(source, i) for source in sources for i in range(len(source))]
         self.classes, self.min_points = classes, min_points
+        self._kept: dict[int, CloudExample] = {}
+        self._room = cache_gib * 2**30
         if not self._places:
             raise DataError(f"no frames to train on in {', '.join(source.name for source in sources)}")
 
@@ -56,6 +61,15 @@ class Clouds(Dataset[CloudExample]):
         return [points for source, i in chosen if (points := source[i].points) is not None]
 
     def __getitem__(self, index: int) -> CloudExample:
+        if index in self._kept:
+            return self._kept[index]
+        example = self._read(index)
+        self._room -= example.points.nbytes
+        if self._room >= 0:
+            self._kept[index] = example
+        return example
+
+    def _read(self, index: int) -> CloudExample:
         source, i = self._places[index]
         frame = source[i]
         if frame.points is None:

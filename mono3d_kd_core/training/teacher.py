@@ -146,7 +146,9 @@ class TeacherRun:
         return ObjectBank.gather((clouds[i] for i in frames), self.recipe.sampling)
 
     def _clouds(self, paths: Sequence[Path], classes: Sequence[str]) -> Clouds | None:
-        return Clouds([open_labelled(path) for path in paths], classes, self.recipe.min_points) if paths else None
+        if not paths:
+            return None
+        return Clouds([open_labelled(path) for path in paths], classes, self.recipe.min_points, self.recipe.cache_gib)
 
     def _bundle(self, module: TeacherModule, train: Clouds) -> Bundle:
         teacher = module.teacher

@@ -42,6 +42,8 @@ class TeacherRecipe(Section):
     augment: WorldAugmentConfig = WorldAugmentConfig()
     min_points: int = Field(default=5, ge=0)
     """Objects with fewer LiDAR points are not taught."""
+    cache_gib: float = Field(default=2.0, ge=0)
+    """Clouds stay in memory when they fit in so many GiB, training and validation each; others are read anew each time."""
     bfloat16: bool = False
     """Compute the 2D backbone and the head in bfloat16 while training: half the time where the processor has it. Weights,
     points and losses stay in float32."""

@@ -76,6 +76,17 @@ def test_clouds_keep_what_the_camera_sees_and_objects_with_points(tmp_path: Path
     assert len(Clouds([source], ["Car"], min_points=100_000)[1].boxes) == 0
 
 
+def test_clouds_stay_in_memory_as_far_as_there_is_room(tmp_path: Path) -> None:
+    source = KittiObjectSource(write_streets(tmp_path / "streets", 3))
+    anew, kept = Clouds([source], ["Car"]), Clouds([source], ["Car"], cache_gib=1)
+    assert anew[1] is not anew[1]
+    assert kept[1] is kept[1]
+    np.testing.assert_array_equal(kept[1].points, anew[1].points)
+    room = 1.5 * kept[0].points.nbytes / 2**30
+    some = Clouds([source], ["Car"], cache_gib=room)
+    assert [some[i] is some[i] for i in range(3)] == [True, False, False]
+
+
 @pytest.mark.slow
 def test_a_run_ends_with_a_teacher_that_finds_cars(tmp_path: Path) -> None:
     streets = write_streets(tmp_path / "streets", 16)
