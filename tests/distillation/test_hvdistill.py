@@ -173,6 +173,7 @@ def test_of_many_cells_a_few_are_drawn(network: HvDistill) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)
 def test_it_overfits_a_few_frames() -> None:
     torch.manual_seed(0)
     pairs = [pair(seed) for seed in range(4)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from mono3d_kd_core.io.convert import convert_source
 from mono3d_kd_core.io.kitti import KittiObjectSource, KittiWriter
 from mono3d_kd_core.io.kitti_labels import KittiLabels
 from mono3d_kd_core.students.backbones import build_backbone
+from mono3d_kd_core.students.base import Student
 from mono3d_kd_core.students.bev.config import BevConfig
 from mono3d_kd_core.students.bev.student import BevStudent
 from mono3d_kd_core.students.keypoint import KeypointConfig, KeypointStudent
@@ -35,6 +37,7 @@ from mono3d_kd_core.training.lessons import SourceConfig
 from mono3d_kd_core.training.pairs import Pairs
 from mono3d_kd_core.training.teacher import TeacherRun, start_backbone
 from tests.distillation.pairs import VOLUME, scene
+from tests.students.bev.test_student import small_student
 
 
 def write_drive(folder: Path, seeds: range) -> Path:
@@ -191,13 +194,25 @@ def test_pillars_have_no_backbone_to_teach_or_to_start(place: Path, trained: HvD
         recipe(place, lidar={"recipe": "pointpillars_small"}).lidar.teacher()
 
 
-def test_a_camera_student_trained_here_teaches_too(place: Path, tmp_path: Path) -> None:
-    student = KeypointStudent(KeypointConfig(classes=("Car",), backbone="resnet18", width=0.125, neck_channels=8))
-    card = Card(kind="student", architecture="keypoint", classes=["Car"])
+def keypoint_student() -> Student:
+    return KeypointStudent(KeypointConfig(classes=("Car",), backbone="resnet18", width=0.125, neck_channels=8))
+
+
+@pytest.mark.parametrize(("make", "prefix"), [(keypoint_student, ""), (small_student, "image_network.")])
+def test_a_camera_student_trained_here_teaches_too(
+    make: Callable[[], Student], prefix: str, place: Path, tmp_path: Path
+) -> None:
+    student = make()
+    card = Card(kind="student", architecture="any", classes=["Car"])
     save_bundle(tmp_path / "student", card, student.state_dict())
     image = recipe(place).image.model_copy(update={"weights": tmp_path / "student"})
     teacher = load_image_teacher(recipe(place).model_copy(update={"image": image}))
-    assert torch.equal(teacher.backbone.state_dict()["conv1.weight"], student.backbone.state_dict()["conv1.weight"])
+    own = student.state_dict()
+    for name, tensor in teacher.backbone.state_dict().items():
+        assert torch.equal(tensor, own[f"{prefix}backbone.{name}"])
+    wider = image.model_copy(update={"width": 0.25})
+    with pytest.raises(ModelError, match=r"student: not the weights of this backbone: it has another shape for bn1\.bias"):
+        load_image_teacher(recipe(place).model_copy(update={"image": wider}))
 
 
 def test_an_image_teacher_that_never_learned_is_refused(place: Path, tmp_path: Path) -> None:
