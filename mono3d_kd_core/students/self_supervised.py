@@ -67,7 +67,10 @@ def _content(path: Path) -> dict[str, Any]:
         content: Any = load_file(path) if path.suffix == ".safetensors" else torch.load(path, "cpu", weights_only=True)
     except (pickle.UnpicklingError, RuntimeError, ValueError, EOFError, OSError) as error:
         first = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise ModelError(f"{path}: not a weights file that can be read without running code ({first})") from error
+        raise ModelError(
+            f"{path}: not a weights file that can be read without running code ({first}). Where you trust it, make a file "
+            'of its tensors alone, such as torch.save(checkpoint["teacher"], FILE)'
+        ) from error
     if not isinstance(content, dict):
         raise ModelError(f"{path}: expected a mapping of names to tensors")
     return content
