@@ -2,9 +2,9 @@
 
     PYTHONPATH=. python benchmarks/distillation/weak_picture.py RECIPE RUN FOLDER FRAME OUT.jpg
 
-RUN is a finished run of RECIPE. From top to bottom: the picture with the 2D boxes that are all its labels; the depth prior,
-with the distance in metres that it hints at for each; the self-teacher's own depth map, with how much its word counts; and
-the student's detections.
+RUN is a run of RECIPE, finished or not, on frames of a camera like FOLDER's. From top to bottom: the picture with the 2D
+boxes that are all its labels; the depth prior, with the distance in metres that it hints at for each object; the
+self-teacher's own depth map, with how much its word counts; and the student's detections.
 """
 
 from __future__ import annotations
@@ -18,7 +18,6 @@ import torch
 from numpy.typing import NDArray
 
 from benchmarks.distillation.picture import FARTHEST, coloured
-from mono3d_kd_core.deploy.loading import load_student
 from mono3d_kd_core.distillation.base import Taught
 from mono3d_kd_core.distillation.pseudo import pseudo_objects
 from mono3d_kd_core.distillation.skd_wm3d import SkdWm3d
@@ -35,15 +34,25 @@ from mono3d_kd_core.training.weak_recipe import WeakSourceConfig
 Picture = NDArray[np.uint8]
 WHITE, YELLOW = (255, 255, 255), (255, 220, 60)
 SHOWN_SCORE = 0.3
+WIDTH = 640
+LEGIBLE = 30
+"""Pixels; narrower boxes have no text."""
+
+
+def enlarged(picture: Picture) -> Picture:
+    """Return the picture at the width of the sheet."""
+    height, width = picture.shape[:2]
+    return np.asarray(cv2.resize(picture, (WIDTH, height * WIDTH // width)), np.uint8)
 
 
 def with_frames(picture: Picture, lesson: WeakLesson, texts: list[str] | None = None) -> Picture:
-    """Draw the 2D boxes, and a text under each."""
-    drawn = picture.copy()
-    for k, (left, top, right, bottom) in enumerate(lesson.boxes2d().box.round().astype(int).tolist()):
+    """Draw the 2D boxes, and in each a text."""
+    drawn = enlarged(picture)
+    boxes = lesson.boxes2d().box * WIDTH / picture.shape[1]
+    for k, (left, top, right, bottom) in enumerate(boxes.round().astype(int).tolist()):
         cv2.rectangle(drawn, (left, top), (right, bottom), YELLOW, 1)
-        if texts:
-            cv2.putText(drawn, texts[k], (left, bottom + 10), cv2.FONT_HERSHEY_SIMPLEX, 0.35, WHITE, 1, cv2.LINE_AA)
+        if texts and right - left > LEGIBLE:
+            cv2.putText(drawn, texts[k], (left + 3, bottom - 4), cv2.FONT_HERSHEY_SIMPLEX, 0.4, WHITE, 1, cv2.LINE_AA)
     return drawn
 
 
@@ -67,26 +76,26 @@ def main() -> None:
     recipe, run, folder, frame, out = sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3]), sys.argv[4], sys.argv[5]
     plan = planned_run(recipe, None, [folder], [], run)
     assert isinstance(plan, WeakRun)
-    student = load_student(run / "bundle")
-    assert isinstance(student, KeypointStudent)
-    distiller = SkdWm3d(student, plan.recipe.teach)
-    state = torch.load(run / "checkpoints" / "last.ckpt", "cpu", weights_only=True)["state_dict"]
-    distiller.load_state_dict({n.removeprefix("distiller."): t for n, t in state.items() if n.startswith("distiller.")})
-    distiller.eval()
     lessons = WeakLessons([WeakSourceConfig(path=folder)], plan.recipe, Guard())
     lesson = next(lesson for lesson in lessons if lesson.id == frame)
+    student = KeypointStudent(plan.recipe.student.model_copy(update={"reference_focal": network_focal(lesson.camera)}))
+    distiller = SkdWm3d(student, plan.recipe.teach)
+    state = torch.load(run / "checkpoints" / "last.ckpt", "cpu", weights_only=True)["state_dict"]
+    for name, module in (("student.", student), ("distiller.", distiller)):
+        module.load_state_dict({n.removeprefix(name): t for n, t in state.items() if n.startswith(name)})
+        module.eval()
     image, prior = np.ascontiguousarray(lesson.image), lesson.prior()
     assert prior is not None
     hints = pseudo_objects(lesson.boxes2d(), prior, lesson.camera, student.config.sizes).depth
     depth, certain = seen_depth(distiller, lesson, student)
     batch = collate([lesson])
     (found,) = student.decode(student(batch.images, batch.cameras), batch.cameras)
-    ground = np.zeros_like(image)
+    ground, height = np.zeros_like(image), image.shape[0] * WIDTH // image.shape[1]
     rows = [
         with_frames(image, lesson),
-        with_frames(coloured(1 - prior / FARTHEST, prior > 0, ground), lesson, [f"{hint:.1f}" for hint in hints]),
+        with_frames(coloured(1 - prior / FARTHEST, prior > 0, ground), lesson, [f"{hint:.1f} m" for hint in hints]),
         with_frames(coloured(1 - depth / FARTHEST, depth > 0, ground), lesson, certain),
-        draw_boxes(image, found[found.score >= SHOWN_SCORE], lesson.camera),
+        draw_boxes(enlarged(image), found[found.score >= SHOWN_SCORE], lesson.camera.resized(WIDTH, height)),
     ]
     cv2.imwrite(out, np.vstack(rows)[..., ::-1])
 
