@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 import pytest
@@ -69,3 +70,37 @@ def test_foxglove_shows_topics_that_the_nodes_publish() -> None:
         return {tree} if isinstance(tree, str) else names(tree["first"]) | names(tree["second"])
 
     assert names(content["layout"]) == set(panels)
+
+
+PANEL_KEYS = {
+    "3D": {"cameraState", "followMode", "followTf", "layers", "scene", "topics", "transforms", "publish", "imageMode"},
+    "Image": {"imageMode", "cameraState", "followMode", "layers", "scene", "topics", "transforms", "publish"},
+    "DiagnosticSummary": {"minLevel", "pinnedIds", "hardwareIdFilter", "topicToRender", "sortByLevel"},
+    "Plot": {
+        "title", "paths", "showXAxisLabels", "showYAxisLabels", "showLegend", "legendDisplay", "xAxisVal", "minYValue",
+        "maxYValue", "isSynced", "sidebarDimension", "foxglovePanelTitle",
+    },
+}  # fmt: skip
+"""What the panels are configured by, as in the layouts that Foxglove exports and its open predecessor reads."""
+
+
+def test_foxglove_panels_are_configured_by_keys_that_they_have_and_would_draw_something() -> None:
+    content = json.loads((REPOSITORY / "config/foxglove/mono3d_kd.json").read_text())
+    assert content.keys() == {"configById", "globalVariables", "userNodes", "playbackConfig", "layout"}
+    panels = content["configById"]
+    for name, panel in panels.items():
+        assert panel.keys() <= PANEL_KEYS[name.partition("!")[0]], name
+        # A path that is not enabled, or a topic that is not visible, draws nothing and says nothing.
+        assert all(path["enabled"] and path["timestampMethod"] == "receiveTime" for path in panel.get("paths", []))
+        assert all(topic["visible"] for topic in panel.get("topics", {}).values())
+    assert panels["3D!scene"]["followMode"] in ("follow-pose", "follow-position", "follow-none")
+    assert {layer["layerId"] for layer in panels["3D!scene"]["layers"].values()} == {"foxglove.Grid"}
+    assert panels["DiagnosticSummary!all"]["topicToRender"] == "/diagnostics"
+
+
+@pytest.mark.parametrize("file", ["foxglove/mono3d_kd.json", "rviz/mono3d_kd.rviz"])
+def test_nodes_whose_topics_are_shown_are_launched_under_these_names(file: str) -> None:
+    shown = set(re.findall(r'"?/(\w+_node)/', (REPOSITORY / "config" / file).read_text()))
+    launched = "".join(path.read_text() for path in (REPOSITORY / "launch").glob("*.launch.py"))
+    assert shown >= {"student_node", "teacher_node"}
+    assert {name for name in shown if f'arguments, "{name}"' not in re.sub(r"\s+", " ", launched)} == set()
