@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,12 +10,9 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
 from rclpy.qos import DurabilityPolicy, QoSProfile
-from rclpy.task import Future
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from std_msgs.msg import Header
-from std_srvs.srv import Trigger
 from vision_msgs.msg import Detection3DArray, LabelInfo, VisionInfo
 from visualization_msgs.msg import MarkerArray
 
@@ -24,8 +20,7 @@ from mono3d_kd_core.drawing import draw_boxes
 from mono3d_kd_core.errors import DataError
 from mono3d_kd_core.geometry.boxes import Boxes3D
 from mono3d_kd_core.geometry.camera import CameraModel
-from mono3d_kd_core.geometry.rigid import T_CAMERA_BODY, Matrix
-from mono3d_kd_core.geometry.tree import TransformError
+from mono3d_kd_core.geometry.rigid import Matrix
 from mono3d_kd_ros import messages, process
 from mono3d_kd_ros.camera_input import CameraInput, is_rectified
 from mono3d_kd_ros.delays import DelayOutputs
@@ -36,6 +31,8 @@ from mono3d_kd_ros.live_model import ImageDetector, LiveModel, load_detector
 from mono3d_kd_ros.managed_node import describe
 from mono3d_kd_ros.markers import markers_message
 from mono3d_kd_ros.settings import StudentSettings
+from mono3d_kd_ros.student.bundle_swap import BundleSwap
+from mono3d_kd_ros.student.placement import Placement
 from mono3d_kd_ros.transform_input import TransformInput
 from mono3d_kd_ros.worker import Worker
 
@@ -64,9 +61,7 @@ class StudentNode(FrameNode[StudentSettings]):
         self._model: LiveModel | None = None
         self._camera: CameraInput | None = None
         self._camera_warnings: list[str] = []
-        # A group of its own: images are taken in while the service waits for a bundle to be loaded.
-        group = MutuallyExclusiveCallbackGroup()
-        self.create_service(Trigger, "~/load_bundle", self._load_bundle, callback_group=group)
+        self._swap = BundleSwap(self, lambda: self._model, self._on_swap)
 
     def configure(self) -> None:
         """Load and warm up the model, and create the outputs."""
@@ -133,26 +128,23 @@ class StudentNode(FrameNode[StudentSettings]):
     def answer(self, item: ImageArrival) -> None:
         """Detect in one image and publish what is found."""
         assert self._model is not None
-        message, detector, camera = item.message, self._model.detector, self._camera_now()
+        assert self._camera is not None
+        message, detector, camera = item.message, self._model.detector, _known(self._camera)
         image = _decode(message)
         if image.shape[:2] != (camera.height, camera.width):
             sizes = f"the image is {image.shape[1]}x{image.shape[0]}, its CameraInfo {camera.width}x{camera.height}"
             raise Refused("size_mismatch", sizes)
-        pose = self._pose(message.header, detector)
+        camera_frame = message.header.frame_id or self._camera.frame
+        placement = Placement(self.settings, self.transforms)
+        T_camera_ground = placement.over_ground(message.header, camera_frame)
+        pose = None if T_camera_ground is None else detector.over_ground(T_camera_ground)
         boxes = self._chosen(_detect(detector, image, camera, pose), detector)
-        header, T = self._target(message.header)
+        header, T = placement.of_detections(message.header, camera_frame)
         self.outputs["detections"].publish(messages.detections_message(boxes, header, T))
         if self.watched("markers"):
             self.outputs["markers"].publish(markers_message(boxes, header, T))
         if self.watched("overlay"):
             self.outputs["overlay"].publish(messages.image_message(draw_boxes(image, boxes, camera), message.header))
-
-    def _camera_now(self) -> CameraModel:
-        assert self._camera is not None
-        camera = self._camera.wait(FIRST_CAMERA_INFO_S)
-        if camera is None:
-            raise Refused("no_camera_info" if self._camera.missing else "bad_camera_info", str(self._camera))
-        return camera
 
     def _chosen(self, boxes: Boxes3D, detector: ImageDetector) -> Boxes3D:
         """Apply the live thresholds; boxes come best first."""
@@ -162,32 +154,6 @@ class StudentNode(FrameNode[StudentSettings]):
         """The threshold in force: the parameter, or the card's where that is negative."""
         chosen = float(self.get_parameter("score_threshold").value)
         return chosen if chosen >= 0 else detector.card.score_threshold
-
-    def _target(self, source: Header) -> tuple[Header, Matrix]:
-        """Return the header of the detections and the transform of the camera's body frame into its frame."""
-        assert self._camera is not None
-        camera_frame = source.frame_id or self._camera.frame
-        target = self.settings.target_frame
-        if not target or target == camera_frame:
-            return Header(stamp=source.stamp, frame_id=camera_frame), T_CAMERA_BODY
-        T_target_camera = self._lookup(target, camera_frame, source)
-        return Header(stamp=source.stamp, frame_id=target), T_target_camera @ T_CAMERA_BODY
-
-    def _pose(self, source: Header, detector: ImageDetector) -> Matrix | None:
-        """Return where the camera is over the road, as the detector wants it; None for that of its training."""
-        assert self._camera is not None
-        ground = self.settings.ground_frame
-        if not ground:
-            return None
-        return detector.over_ground(self._lookup(source.frame_id or self._camera.frame, ground, source))
-
-    def _lookup(self, target: str, frame: str, source: Header) -> Matrix:
-        assert self.transforms is not None
-        stamp, timeout = messages.nanoseconds(source.stamp), self.settings.transform_timeout
-        try:
-            return self.transforms.lookup(target, frame, stamp, timeout)
-        except TransformError as error:
-            raise Refused("no_transform", str(error)) from error
 
     def _publish_infos(self) -> None:
         assert self._model is not None
@@ -199,32 +165,12 @@ class StudentNode(FrameNode[StudentSettings]):
         label_info = messages.label_info_message(card.classes, max(0.0, self._score_threshold(detector)), header)
         self.outputs["label_info"].publish(label_info)
 
-    async def _load_bundle(self, request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
-        """Put the bundle that the parameter `model` names in the place of the one in use, between two frames."""
-        model, bundle = self._model, self.get_parameter("model").value
-        if model is None:
-            return Trigger.Response(success=False, message="the node is not configured; configuring it loads the model")
-        loaded: Future[str] = Future()
-        threading.Thread(target=self._replace, args=(model, bundle, loaded), name="loading", daemon=True).start()
-        error = await loaded
-        if error:
-            self.get_logger().error(f"{bundle} was not loaded, {model.settings.model} goes on: {error}")
-            return Trigger.Response(success=False, message=error)
+    def _on_swap(self) -> None:
+        """Tell what is different with another bundle."""
+        assert self._model is not None
         if self._camera is not None and (camera := self._camera.wait(0.0)) is not None:
-            self._camera_warnings = model.detector.check_camera(camera)
+            self._camera_warnings = self._model.detector.check_camera(camera)
         self._publish_infos()
-        self.get_logger().info(f"{bundle} took over")
-        return Trigger.Response(success=True, message=model.detector.card.weights_sha256)
-
-    def _replace(self, model: LiveModel, bundle: str, loaded: Future[str]) -> None:
-        """Replace the model, on a thread of its own; `loaded` becomes what went wrong, or empty."""
-        try:
-            model.replace(bundle)
-            loaded.set_result("")
-        except Exception as error:
-            loaded.set_result(describe(error))
-        if self.executor is not None:
-            self.executor.wake()
 
     def condition(self) -> Condition:
         """Tell how the frames flow, whether the camera is calibrated, and which model runs."""
@@ -239,6 +185,14 @@ class StudentNode(FrameNode[StudentSettings]):
         elif self._camera is not None and not self._camera.missing and not self._camera.frame:
             findings.append(Finding(WARN, f"{self._camera.topic} has an empty frame_id"))
         return self.flow(findings, values)
+
+
+def _known(camera_input: CameraInput) -> CameraModel:
+    """Return the camera; raise Refused where none has come, or one that cannot be used."""
+    camera = camera_input.wait(FIRST_CAMERA_INFO_S)
+    if camera is None:
+        raise Refused("no_camera_info" if camera_input.missing else "bad_camera_info", str(camera_input))
+    return camera
 
 
 def _detect(detector: ImageDetector, image: NDArray[np.uint8], camera: CameraModel, pose: Matrix | None) -> Boxes3D:

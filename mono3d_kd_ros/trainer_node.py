@@ -2,32 +2,22 @@
 
 from __future__ import annotations
 
-import os
-import signal
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
-from rcl_interfaces.msg import Parameter, ParameterType, ParameterValue
-from rcl_interfaces.srv import SetParameters
 from rclpy.clock import Clock, ClockType
-from rclpy.task import Future
-from std_srvs.srv import Trigger
 
 from mono3d_kd_core.errors import DataError, Mono3DError
-from mono3d_kd_core.io.settings import write_settings
 from mono3d_kd_core.targets.store import PROVENANCE, TargetStore
-from mono3d_kd_core.training.online import Plan, Verdict, read_verdict
+from mono3d_kd_core.training.online import Plan, Verdict
 from mono3d_kd_core.training.shares import frames_of
 from mono3d_kd_ros import process
 from mono3d_kd_ros.diagnostics import WARN, Condition, Finding
 from mono3d_kd_ros.managed_node import ManagedNode
 from mono3d_kd_ros.settings import TrainerSettings
-
-ROUND = "mono3d_kd_core.training.online"
-GRACE_S = 10.0
-"""How long a round may take to stop before it is killed."""
+from mono3d_kd_ros.trainer.handover import Handover
+from mono3d_kd_ros.trainer.round_process import ROUND, RoundProcess, next_round
 
 
 class TrainerNode(ManagedNode[TrainerSettings]):
@@ -41,9 +31,9 @@ class TrainerNode(ManagedNode[TrainerSettings]):
         super().__init__("trainer_node", TrainerSettings, **node_options)
         self._round_module = round_module
         self._timer: Any = None
-        self._student: tuple[Any, ...] = ()
-        self._process: subprocess.Popen[bytes] | None = None
-        self._round = 0
+        self._handover: Handover | None = None
+        self._round: RoundProcess | None = None
+        self._number = 0
         self._learned = 0
         self._in_use = ""
         self._verdict: Verdict | None = None
@@ -59,15 +49,11 @@ class TrainerNode(ManagedNode[TrainerSettings]):
                 raise Mono3DError(f"the parameter `{name}` is empty")
         self._plan(0)
         self._in_use = s.model
-        self._round = max((int(path.name[6:]) for path in Path(s.out).glob("round_*")), default=0)
+        self._number = next_round(Path(s.out)) - 1
 
     def activate(self) -> None:
         """Begin to watch the store."""
-        student = self.settings.student
-        self._student = (
-            self.create_client(SetParameters, f"{student}/set_parameters"),
-            self.create_client(Trigger, f"{student}/load_bundle"),
-        )
+        self._handover = Handover(self, self.settings.student, self._on_taken, self._on_refused)
         self._timer = self.create_timer(1.0, self._look, clock=Clock(clock_type=ClockType.STEADY_TIME))
 
     def deactivate(self) -> None:
@@ -75,10 +61,13 @@ class TrainerNode(ManagedNode[TrainerSettings]):
         if self._timer is not None:
             self.destroy_timer(self._timer)
             self._timer = None
-        self._stop_round()
-        for client in self._student:
-            self.destroy_client(client)
-        self._student, self._waiting = (), None
+        if self._round is not None:
+            self._round.stop()
+            self._round = None
+        if self._handover is not None:
+            self._handover.close()
+            self._handover = None
+        self._waiting = None
 
     def cleanup(self) -> None:
         """Forget what was learned from."""
@@ -87,10 +76,10 @@ class TrainerNode(ManagedNode[TrainerSettings]):
     def _look(self) -> None:
         """Do the next thing: hand over, see to the round in work, or begin one."""
         if self._waiting is not None:
-            self._hand_over()
-        elif self._process is not None:
-            if self._process.poll() is not None:
-                self._finish_round()
+            self._hand_over(self._waiting)
+        elif self._round is not None:
+            if self._round.ended:
+                self._finish_round(self._round)
         elif (frames := self._stored()) >= self._learned + self.settings.fresh:
             self._learned = frames
             self._begin_round()
@@ -110,85 +99,46 @@ class TrainerNode(ManagedNode[TrainerSettings]):
         )  # fmt: skip
 
     def _begin_round(self) -> None:
-        self._round += 1
-        plan = self._plan(self._round)
-        plan.out.mkdir(parents=True)
-        write_settings(plan.out / "plan.yaml", plan)
-        threads = str(self.settings.threads or os.cpu_count() or 1)
-        command = ["nice", "-n", str(self.settings.niceness), sys.executable, "-m", self._round_module]
-        with (plan.out / "log.txt").open("wb") as log:
-            self._process = subprocess.Popen(
-                [*command, str(plan.out / "plan.yaml")], stdout=log, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL,
-                env=os.environ | {"OMP_NUM_THREADS": threads}, start_new_session=True,
-            )  # fmt: skip
-        self.get_logger().info(f"round {self._round} learns from {self._learned} frames and more; its log is in {plan.out}")
+        self._number += 1
+        plan = self._plan(self._number)
+        self._round = RoundProcess(plan, self.settings.threads, self.settings.niceness, self._round_module)
+        self.get_logger().info(f"round {self._number} learns from {self._learned} frames and more; its log is in {plan.out}")
 
-    def _finish_round(self) -> None:
-        assert self._process is not None
-        code, self._process = self._process.returncode, None
-        out = self._plan(self._round).out
-        self._error = ""
+    def _finish_round(self, ended: RoundProcess) -> None:
+        self._round, self._error = None, ""
         try:
-            if code:
-                raise DataError(f"round {self._round} failed: {_last_line(out / 'log.txt') or f'exit status {code}'}")
-            self._verdict = read_verdict(out)
+            self._verdict = ended.verdict()
         except DataError as error:
-            self._error = str(error)
+            self._error = f"round {self._number} failed: {error}"
             self.get_logger().error(self._error)
             return
-        self.get_logger().info(f"round {self._round}: {in_words(self._verdict)}")
+        self.get_logger().info(f"round {self._number}: {in_words(self._verdict)}")
         if self._verdict.better:
-            self._waiting = self._verdict.bundle
-            self._hand_over()
+            self._hand_over(self._verdict.bundle)
 
-    def _hand_over(self) -> None:
-        """Ask the student's node to take the bundle that waits, once its services are there."""
-        name_model, load = self._student
-        if not (name_model.service_is_ready() and load.service_is_ready()):
-            self._error = f"there is no node {self.settings.student} to take {self._waiting}"
-            return
-        bundle, self._waiting, self._error = self._waiting, None, ""
-        value = ParameterValue(type=ParameterType.PARAMETER_STRING, string_value=bundle)
-        request = SetParameters.Request(parameters=[Parameter(name="model", value=value)])
+    def _hand_over(self, bundle: str) -> None:
+        """Offer a bundle to the student's node; it waits until the node is there."""
+        assert self._handover is not None
+        if self._handover.possible:
+            self._waiting, self._error = None, ""
+            self._handover.offer(bundle)
+        else:
+            self._waiting, self._error = bundle, f"there is no node {self.settings.student} to take {bundle}"
 
-        def named(future: Future[Any]) -> None:
-            result = future.result().results[0]
-            if result.successful:
-                load.call_async(Trigger.Request()).add_done_callback(loaded)
-            else:
-                self._refused(bundle, result.reason)
+    def _on_taken(self, bundle: str) -> None:
+        self._in_use = bundle
+        self._taken_over += 1
+        self.get_logger().info(f"{bundle} took over")
 
-        def loaded(future: Future[Any]) -> None:
-            response = future.result()
-            if not response.success:
-                self._refused(bundle, response.message)
-                return
-            self._in_use = bundle
-            self._taken_over += 1
-            self.get_logger().info(f"{bundle} took over")
-
-        name_model.call_async(request).add_done_callback(named)
-
-    def _refused(self, bundle: str, reason: str) -> None:
+    def _on_refused(self, bundle: str, reason: str) -> None:
         self._error = f"{self.settings.student} refused {bundle}: {reason}"
         self.get_logger().error(self._error)
-
-    def _stop_round(self) -> None:
-        if self._process is None:
-            return
-        os.killpg(self._process.pid, signal.SIGINT)
-        try:
-            self._process.wait(GRACE_S)
-        except subprocess.TimeoutExpired:
-            os.killpg(self._process.pid, signal.SIGKILL)
-            self._process.wait()
-        self._process = None
 
     def condition(self) -> Condition:
         """Tell what goes on, and how the last round ended."""
         values = {
-            "rounds": str(self._round), "taken over": str(self._taken_over), "bundle in use": self._in_use,
-            "learning now": "yes" if self._process is not None else "no",
+            "rounds": str(self._number), "taken over": str(self._taken_over), "bundle in use": self._in_use,
+            "learning now": "yes" if self._round is not None else "no",
             "last round": in_words(self._verdict) if self._verdict is not None else "none",
         }  # fmt: skip
         return Condition([Finding(WARN, self._error)] if self._error else [], values)
@@ -200,11 +150,6 @@ def in_words(verdict: Verdict) -> str:
         f"F1 {verdict.before.f1:.2f} before, {verdict.after.f1:.2f} after, on {verdict.objects} objects of "
         f"{verdict.judged_frames} frames held back: {'better' if verdict.better else 'not better, left out'}"
     )
-
-
-def _last_line(log: Path) -> str:
-    lines = log.read_text(errors="replace").strip().splitlines()
-    return lines[-1] if lines else ""
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -10,8 +10,6 @@ from pathlib import Path
 from mono3d_kd_core.errors import DataError
 from mono3d_kd_core.io.settings import read_settings
 from mono3d_kd_core.training.online import VERDICT, Figure, Plan, Verdict, is_better
-from mono3d_kd_ros import process
-from mono3d_kd_ros.trainer_node import TrainerNode
 
 SCORES = [0.9, 0.4]
 
@@ -32,4 +30,7 @@ def run(plan: Plan) -> int:
 if __name__ == "__main__":
     if sys.argv[1:2] and sys.argv[1].endswith("plan.yaml"):
         sys.exit(run(read_settings(Path(sys.argv[1]), Plan, DataError)))
+    from mono3d_kd_ros import process  # a round needs no ROS, and starts sooner without
+    from mono3d_kd_ros.trainer_node import TrainerNode
+
     sys.exit(process.run(lambda: TrainerNode("tests.ros.puppet_round")))

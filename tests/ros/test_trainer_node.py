@@ -30,7 +30,7 @@ def grow(store: TargetStore, first: int, last: int) -> None:
 
 def test_only_a_better_bundle_takes_over_and_a_failed_round_is_told(peer: Peer, tmp_path: Path) -> None:
     folder = tmp_path / "targets"
-    given = {"store": folder, "model": "start", "out": tmp_path / "rounds", "fresh": FRESH}
+    given = {"store": folder, "model": "start", "out": tmp_path / "rounds", "fresh": FRESH, "niceness": 0}
     with (
         TargetStore(folder, Provenance.of(Puppet(), TargetSettings(responses=False))) as store,
         node_process("tests.ros.puppet_student", {"model": "start"}, {}, tmp_path / "student.txt"),
