@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from rich.progress import track
 
 from mono3d_kd_core.deploy.detector import Detector
@@ -113,7 +114,8 @@ class Bench:
 
 def student_figures(bundle: Path, val: Path, name: str) -> dict[str, float]:
     """Return the average precisions of a student on a labelled set."""
-    detector = Detector.load(bundle, score_threshold=0.0, max_detections=100)
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    detector = Detector.load(bundle, score_threshold=0.0, max_detections=100, device=device)
     source = open_labelled(val)
     average = AveragePrecision(detector.classes)
     for index in track(range(len(source)), f"evaluating {name}"):
@@ -147,12 +149,17 @@ def main() -> None:
     parser.add_argument("--labelled", type=float, default=0.1, help="share of train whose labels the arm `labels` sees")
     parser.add_argument("--epochs", type=int, default=14, help="of train, all stages together")
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--arms", nargs="+", choices=[arm.name for arm in arms(0, 0)], help="only these; default: all")
     parser.add_argument("--features", type=float, default=4.0, help="weight of the features")
     parser.add_argument("--depth", type=float, default=3.0, help="weight of the depth of the LiDAR's points")
     parser.add_argument("--set", action="append", default=[], help="change a key of the recipe: student.width=1.0")
     options = parser.parse_args()
     bench = Bench(options)
-    chosen = [arm for arm in arms(options.features, options.depth) if options.unlabelled or not arm.unlabelled]
+    chosen = [
+        arm
+        for arm in arms(options.features, options.depth)
+        if (options.unlabelled or not arm.unlabelled) and (not options.arms or arm.name in options.arms)
+    ]
     rows: dict[str, Sequence[dict[str, float]]] = {"LiDAR teacher": [bench.teacher()]}
     for seed in range(options.seeds):
         for arm in chosen:
