@@ -1,4 +1,4 @@
-"""Multi-scale deformable attention (Zhu et al., "Deformable DETR", ICLR 2021) by bilinear sampling, no custom kernels."""
+"""Multi-scale deformable attention (Zhu et al., "Deformable DETR", ICLR 2021) by bilinear sampling."""
 
 from __future__ import annotations
 
@@ -7,31 +7,8 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
-Shape = tuple[int, int]
-"""Rows and columns of a level."""
-
-
-def sample_levels(value: Tensor, shapes: Sequence[Shape], locations: Tensor, weights: Tensor) -> Tensor:
-    """Return weighted sums of bilinear readings (B,N,heads*D).
-
-        output(n, m) = sum over levels l and points k of  weights(n,m,l,k) * value_l(m; locations(n,m,l,k))
-
-    value (B,L,heads,D) holds the levels' cells one level after the other, row by row; locations (B,N,heads,levels,points,2)
-    are x and y from 0 to 1, the middle of cell (i, j) being at ((i + 0.5) / columns, (j + 0.5) / rows); what lies outside is
-    read as zeros. weights (B,N,heads,levels,points).
-    """
-    batch, _, heads, width = value.shape
-    grid = (2 * locations - 1).transpose(1, 2).flatten(0, 1)
-    weigh = weights.transpose(1, 2).flatten(0, 1)[:, None]
-    cells = torch.split(value, [rows * columns for rows, columns in shapes], 1)
-    found = value.new_zeros(())
-    for level, shape in enumerate(shapes):
-        maps = cells[level].permute(0, 2, 3, 1).reshape(batch * heads, width, *shape)
-        read = functional.grid_sample(maps, grid[:, :, level], "bilinear", "zeros", align_corners=False)
-        found = found + (read * weigh[:, :, :, level]).sum(-1)
-    return found.view(batch, heads * width, -1).transpose(1, 2)
+from mono3d_kd_core.students.query.sampling import Shape, sample_levels
 
 
 class DeformableAttention(nn.Module):

@@ -10,8 +10,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from mono3d_kd_core.students.query.deformable import DeformableAttention, Shape
+from mono3d_kd_core.students.query.deformable import DeformableAttention
 from mono3d_kd_core.students.query.layers import FeedForward, sine_position, tokens
+from mono3d_kd_core.students.query.sampling import Shape
 
 LEVELS = 4
 

@@ -6,7 +6,8 @@ import math
 
 import torch
 
-from mono3d_kd_core.students.query.deformable import DeformableAttention, sample_levels
+from mono3d_kd_core.students.query.deformable import DeformableAttention
+from mono3d_kd_core.students.query.sampling import plain_sample_levels, sample_levels
 
 SHAPES = [(5, 7), (3, 4)]
 
@@ -41,12 +42,36 @@ def looped(value: torch.Tensor, locations: torch.Tensor, weights: torch.Tensor) 
     return found.flatten(2)
 
 
-def test_sampling_equals_a_loop_also_outside_the_map() -> None:
+def some_places() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """A value, places inside and outside of it, and weights."""
     torch.manual_seed(0)
     value = torch.randn(2, 5 * 7 + 3 * 4, 3, 4)
-    locations = torch.rand(2, 4, 3, 2, 3, 2) * 1.4 - 0.2
-    weights = torch.rand(2, 4, 3, 2, 3)
-    torch.testing.assert_close(sample_levels(value, SHAPES, locations, weights), looped(value, locations, weights))
+    return value, torch.rand(2, 4, 3, 2, 3, 2) * 1.4 - 0.2, torch.rand(2, 4, 3, 2, 3)
+
+
+def test_sampling_equals_a_loop_also_outside_the_map() -> None:
+    value, locations, weights = some_places()
+    expected = looped(value, locations, weights)
+    torch.testing.assert_close(sample_levels(value, SHAPES, locations, weights), expected)
+    torch.testing.assert_close(plain_sample_levels(value, SHAPES, locations, weights), expected)
+
+
+def test_gradients_are_those_of_pytorchs_own_operations() -> None:
+    inputs = [part.requires_grad_() for part in some_places()]
+    ours, theirs = (
+        torch.autograd.grad(function(inputs[0], SHAPES, *inputs[1:]).square().sum(), inputs)
+        for function in (sample_levels, plain_sample_levels)
+    )
+    for mine, wanted in zip(ours, theirs, strict=True):
+        torch.testing.assert_close(mine, wanted, rtol=1e-4, atol=1e-4)
+
+
+def test_a_place_that_is_no_number_is_not_overlooked() -> None:
+    value, locations, weights = some_places()
+    locations[1, 2, 0, 1, 1, 0] = math.nan
+    read = sample_levels(value, SHAPES, locations, weights)
+    assert read[1, 2, :4].isnan().all()
+    assert read.isfinite().sum() == read.numel() - 4
 
 
 def test_a_fresh_attention_looks_around_in_equal_parts() -> None:
