@@ -30,8 +30,8 @@ from mono3d_kd_core.resources import resource
 from mono3d_kd_core.simulation.drive import SimulatedDrive
 from mono3d_kd_core.students.keypoint import KeypointConfig, KeypointStudent
 from mono3d_kd_ros import messages
-from mono3d_kd_ros.processes import NodeProcess
-from mono3d_kd_ros.transport import large_message_environment
+from mono3d_kd_ros.starting.processes import NodeProcess
+from mono3d_kd_ros.starting.transport import large_message_environment
 
 CAMERA = CameraModel.pinhole(1242, 375, 721.5, 721.5, 609.6, 172.9)
 PATIENCE = 60.0

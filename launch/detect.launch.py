@@ -8,7 +8,7 @@ from launch import LaunchContext, LaunchDescription, LaunchDescriptionEntity
 from launch.actions import OpaqueFunction
 
 from mono3d_kd_core.resources import resource
-from mono3d_kd_ros import launching
+from mono3d_kd_ros.starting import launching
 
 PARAMETERS = str(resource("config/student.yaml"))
 

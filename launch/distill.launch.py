@@ -9,8 +9,8 @@ from launch import LaunchContext, LaunchDescription, LaunchDescriptionEntity
 from launch.actions import OpaqueFunction
 
 from mono3d_kd_core.resources import resource
-from mono3d_kd_ros import launching
-from mono3d_kd_ros.launched_nodes import LaunchedNode
+from mono3d_kd_ros.starting import launching
+from mono3d_kd_ros.starting.launched_nodes import LaunchedNode
 
 
 def actions(context: LaunchContext) -> list[LaunchDescriptionEntity]:

@@ -17,12 +17,13 @@ from vision_msgs.msg import Detection3DArray
 from mono3d_kd_core.evaluation.agreement import Agreement, AgreementMeter
 from mono3d_kd_core.evaluation.errors import Band
 from mono3d_kd_core.geometry.boxes import Boxes3D
-from mono3d_kd_ros import messages, process
-from mono3d_kd_ros.diagnostics import WARN, Condition, Finding
-from mono3d_kd_ros.inputs import subscribe
-from mono3d_kd_ros.managed_node import ManagedNode
+from mono3d_kd_ros import messages
+from mono3d_kd_ros.inputs.stamp_pairs import Side, StampPairs
+from mono3d_kd_ros.inputs.subscriptions import subscribe
+from mono3d_kd_ros.node import process
+from mono3d_kd_ros.node.diagnostics import WARN, Condition, Finding
+from mono3d_kd_ros.node.managed_node import ManagedNode
 from mono3d_kd_ros.settings import AgreementSettings
-from mono3d_kd_ros.stamp_pairs import Side, StampPairs
 
 PLOTS = ("recall", "precision", "range_error", "lateral_error")
 """Topics below `~/<class>/`: shares in [0, 1], mean absolute errors in metres; NaN where there is nothing to average."""

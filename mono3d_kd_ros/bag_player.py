@@ -21,12 +21,12 @@ from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Bool
 
 from mono3d_kd_core.errors import Mono3DError
-from mono3d_kd_ros import parameters, process
-from mono3d_kd_ros.inputs import OVERRIDABLE
+from mono3d_kd_ros.inputs.subscriptions import OVERRIDABLE
 from mono3d_kd_ros.messages import time_message
-from mono3d_kd_ros.playback import Playback
-from mono3d_kd_ros.player_services import SERVICES, answered
-from mono3d_kd_ros.recording import Recorded, Recording
+from mono3d_kd_ros.node import parameters, process
+from mono3d_kd_ros.player.playback import Playback
+from mono3d_kd_ros.player.recording import Recorded, Recording
+from mono3d_kd_ros.player.services import SERVICES, answered
 from mono3d_kd_ros.settings import PlayerSettings
 
 SECOND = 1_000_000_000

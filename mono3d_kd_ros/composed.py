@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from mono3d_kd_ros import process
+from mono3d_kd_ros.node import process
 
 NODES = {
     "student_node": "StudentNode", "teacher_node": "TeacherNode", "agreement_node": "AgreementNode",

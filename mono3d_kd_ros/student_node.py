@@ -21,20 +21,21 @@ from mono3d_kd_core.errors import DataError
 from mono3d_kd_core.geometry.boxes import Boxes3D
 from mono3d_kd_core.geometry.camera import CameraModel
 from mono3d_kd_core.geometry.rigid import Matrix
-from mono3d_kd_ros import messages, process
-from mono3d_kd_ros.camera_input import CameraInput, is_rectified
-from mono3d_kd_ros.delays import DelayOutputs
-from mono3d_kd_ros.diagnostics import ERROR, WARN, Condition, Finding
-from mono3d_kd_ros.frame_node import FrameNode, Refused
-from mono3d_kd_ros.inputs import image_type, subscribe
-from mono3d_kd_ros.live_model import ImageDetector, LiveModel, load_detector
-from mono3d_kd_ros.managed_node import describe
+from mono3d_kd_ros import messages
+from mono3d_kd_ros.inputs.camera_input import CameraInput, is_rectified
+from mono3d_kd_ros.inputs.subscriptions import image_type, subscribe
+from mono3d_kd_ros.inputs.transform_input import TransformInput
 from mono3d_kd_ros.markers import markers_message
+from mono3d_kd_ros.node import process
+from mono3d_kd_ros.node.delays import DelayOutputs
+from mono3d_kd_ros.node.diagnostics import ERROR, WARN, Condition, Finding
+from mono3d_kd_ros.node.frame_node import FrameNode, Refused
+from mono3d_kd_ros.node.managed_node import describe
+from mono3d_kd_ros.node.worker import Worker
 from mono3d_kd_ros.settings import StudentSettings
 from mono3d_kd_ros.student.bundle_swap import BundleSwap
+from mono3d_kd_ros.student.live_model import ImageDetector, LiveModel, load_detector
 from mono3d_kd_ros.student.placement import Placement
-from mono3d_kd_ros.transform_input import TransformInput
-from mono3d_kd_ros.worker import Worker
 
 FIRST_CAMERA_INFO_S = 0.3
 """Drivers publish the first image just before the first CameraInfo; it is worth waiting this long for it."""

@@ -22,22 +22,23 @@ from mono3d_kd_core.frames import SensorFrame
 from mono3d_kd_core.geometry.tree import TransformError
 from mono3d_kd_core.io.files import write_atomically
 from mono3d_kd_core.io.rig import RigFile, Sync, Topics
-from mono3d_kd_ros import messages, process
-from mono3d_kd_ros.camera_input import is_rectified
-from mono3d_kd_ros.cloud_check import CloudCheck
-from mono3d_kd_ros.delays import DelayOutputs
-from mono3d_kd_ros.diagnostics import WARN, Condition, Finding, Limits
-from mono3d_kd_ros.end_of_replay import EndOfReplay
-from mono3d_kd_ros.frame_node import FrameNode, Refused
-from mono3d_kd_ros.inputs import image_type, subscribe
-from mono3d_kd_ros.labelling import Labelling
+from mono3d_kd_ros import messages
+from mono3d_kd_ros.inputs.camera_input import is_rectified
+from mono3d_kd_ros.inputs.subscriptions import image_type, subscribe
+from mono3d_kd_ros.inputs.transform_input import TransformInput
 from mono3d_kd_ros.markers import markers_message
-from mono3d_kd_ros.player_control import PlayerControl
-from mono3d_kd_ros.rig_input import FrameNumbers, RigInput, Sighting, bag_of
+from mono3d_kd_ros.node import process
+from mono3d_kd_ros.node.delays import DelayOutputs
+from mono3d_kd_ros.node.diagnostics import WARN, Condition, Finding, Limits
+from mono3d_kd_ros.node.frame_node import FrameNode, Refused
+from mono3d_kd_ros.node.worker import Worker
 from mono3d_kd_ros.settings import TeacherSettings
-from mono3d_kd_ros.teacher_bundle import TeacherBundle, load_bundle
-from mono3d_kd_ros.transform_input import TransformInput
-from mono3d_kd_ros.worker import Worker
+from mono3d_kd_ros.teacher.bundle import TeacherBundle, load_bundle
+from mono3d_kd_ros.teacher.cloud_check import CloudCheck
+from mono3d_kd_ros.teacher.end_of_replay import EndOfReplay
+from mono3d_kd_ros.teacher.labelling import Labelling
+from mono3d_kd_ros.teacher.player_control import PlayerControl
+from mono3d_kd_ros.teacher.rig_input import FrameNumbers, RigInput, Sighting, bag_of
 
 ON_THE_WAY = 64
 """Frames that may still come after the player was asked to hold."""

@@ -12,9 +12,9 @@ from mono3d_kd_core.errors import DataError, Mono3DError
 from mono3d_kd_core.targets.store import PROVENANCE, TargetStore
 from mono3d_kd_core.training.online import Plan, Verdict
 from mono3d_kd_core.training.shares import frames_of
-from mono3d_kd_ros import process
-from mono3d_kd_ros.diagnostics import WARN, Condition, Finding
-from mono3d_kd_ros.managed_node import ManagedNode
+from mono3d_kd_ros.node import process
+from mono3d_kd_ros.node.diagnostics import WARN, Condition, Finding
+from mono3d_kd_ros.node.managed_node import ManagedNode
 from mono3d_kd_ros.settings import TrainerSettings
 from mono3d_kd_ros.trainer.handover import Handover
 from mono3d_kd_ros.trainer.round_process import ROUND, RoundProcess, next_round

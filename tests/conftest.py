@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from mono3d_kd_ros.domain import reserve_domain
+from mono3d_kd_ros.starting.domain import reserve_domain
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 SHARED_DATA = REPOSITORY.parent / "shared" / "data"

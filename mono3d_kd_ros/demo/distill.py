@@ -25,7 +25,7 @@ from mono3d_kd_core.training.choice import planned_run
 from mono3d_kd_core.training.matching import found_share
 from mono3d_kd_ros.demo.drive import drive_as_bag, path_or_none
 from mono3d_kd_ros.demo.show import DEFAULT_MODEL, DEFAULT_RATE, enter_graph, run
-from mono3d_kd_ros.processes import NodeProcess
+from mono3d_kd_ros.starting.processes import NodeProcess
 
 DEFAULT_TEACHER = "models/pointpillars_sim"
 NEAR, WITHIN = 40.0, 2.0

@@ -21,7 +21,7 @@ from mono3d_kd_core.errors import DataError
 from mono3d_kd_core.io.bag import BagSource
 from mono3d_kd_core.io.open import open_source
 from mono3d_kd_ros.demo.recorder import LATCHED, Recorder, Topic
-from mono3d_kd_ros.processes import NodeProcess
+from mono3d_kd_ros.starting.processes import NodeProcess
 
 NODE = "student_node"
 DETECTIONS, MARKERS = f"/{NODE}/detections", f"/{NODE}/markers"

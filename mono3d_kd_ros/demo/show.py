@@ -14,8 +14,8 @@ from mono3d_kd_core.deploy.bundle import read_card
 from mono3d_kd_ros.demo.drive import drive_as_bag
 from mono3d_kd_ros.demo.pictures import draw_demo
 from mono3d_kd_ros.demo.replay import Replay, replay
-from mono3d_kd_ros.domain import private_graph
-from mono3d_kd_ros.transport import large_message_environment
+from mono3d_kd_ros.starting.domain import private_graph
+from mono3d_kd_ros.starting.transport import large_message_environment
 
 DEFAULT_MODEL = "models/keypoint_sim"
 DEFAULT_RATE = 0.5

@@ -10,8 +10,8 @@ from rclpy.node import Node
 from rclpy.task import Future
 from std_srvs.srv import Trigger
 
-from mono3d_kd_ros.live_model import LiveModel
-from mono3d_kd_ros.managed_node import describe
+from mono3d_kd_ros.node.managed_node import describe
+from mono3d_kd_ros.student.live_model import LiveModel
 
 
 class BundleSwap:

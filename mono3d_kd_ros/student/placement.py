@@ -9,9 +9,9 @@ from std_msgs.msg import Header
 from mono3d_kd_core.geometry.rigid import T_CAMERA_BODY, Matrix
 from mono3d_kd_core.geometry.tree import TransformError
 from mono3d_kd_ros import messages
-from mono3d_kd_ros.frame_node import Refused
+from mono3d_kd_ros.inputs.transform_input import TransformInput
+from mono3d_kd_ros.node.frame_node import Refused
 from mono3d_kd_ros.settings import StudentSettings
-from mono3d_kd_ros.transform_input import TransformInput
 
 
 @dataclass(frozen=True)

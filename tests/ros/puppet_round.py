@@ -30,7 +30,7 @@ def run(plan: Plan) -> int:
 if __name__ == "__main__":
     if sys.argv[1:2] and sys.argv[1].endswith("plan.yaml"):
         sys.exit(run(read_settings(Path(sys.argv[1]), Plan, DataError)))
-    from mono3d_kd_ros import process  # a round needs no ROS, and starts sooner without
+    from mono3d_kd_ros.node import process  # a round needs no ROS, and starts sooner without
     from mono3d_kd_ros.trainer_node import TrainerNode
 
     sys.exit(process.run(lambda: TrainerNode("tests.ros.puppet_round")))

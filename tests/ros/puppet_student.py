@@ -14,7 +14,7 @@ from mono3d_kd_core.errors import ModelError
 from mono3d_kd_core.geometry.boxes import Boxes3D
 from mono3d_kd_core.geometry.camera import CameraModel
 from mono3d_kd_core.geometry.rigid import Matrix, inverse
-from mono3d_kd_ros import process
+from mono3d_kd_ros.node import process
 from mono3d_kd_ros.settings import StudentSettings
 from mono3d_kd_ros.student_node import StudentNode
 

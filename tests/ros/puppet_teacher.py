@@ -12,9 +12,9 @@ from mono3d_kd_core.errors import DataError
 from mono3d_kd_core.frames import SensorFrame
 from mono3d_kd_core.geometry.boxes import Boxes3D
 from mono3d_kd_core.teachers.base import Responses, TeacherOutput, Want
-from mono3d_kd_ros import process
+from mono3d_kd_ros.node import process
 from mono3d_kd_ros.settings import TeacherSettings
-from mono3d_kd_ros.teacher_bundle import TeacherBundle
+from mono3d_kd_ros.teacher.bundle import TeacherBundle
 from mono3d_kd_ros.teacher_node import TeacherNode
 
 

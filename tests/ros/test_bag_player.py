@@ -27,8 +27,8 @@ from mono3d_kd_core.io.bag_file import BagFile
 from mono3d_kd_core.io.bag_writer import TOPICS, BagWriter
 from mono3d_kd_core.io.typestore import ros1_types
 from mono3d_kd_ros import messages
-from mono3d_kd_ros.player_services import SERVICES
-from mono3d_kd_ros.recording import Recording
+from mono3d_kd_ros.player.recording import Recording
+from mono3d_kd_ros.player.services import SERVICES
 from tests.ros.harness import HEIGHT, SECOND, WIDTH, Peer, node_process, stamps, wait_for
 
 PLAYER = "mono3d_kd_ros.bag_player"

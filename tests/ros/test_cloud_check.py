@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from mono3d_kd_core.deploy.trained_lidar import TrainedLidar
-from mono3d_kd_ros.cloud_check import CLOUDS, CloudCheck
+from mono3d_kd_ros.teacher.cloud_check import CLOUDS, CloudCheck
 from tests.deploy.test_trained_lidar import sweep
 
 TRAINED = TrainedLidar.of([sweep()])

@@ -13,7 +13,7 @@ from pydantic import BaseModel
 pytest.importorskip("rclpy", reason="ROS 2 is not in this environment")
 
 from mono3d_kd_ros.agreement_node import PLOTS as AGREEMENT
-from mono3d_kd_ros.delays import NAMES as DELAYS
+from mono3d_kd_ros.node.delays import NAMES as DELAYS
 from mono3d_kd_ros.settings import AgreementSettings, PlayerSettings, StudentSettings, TeacherSettings, TrainerSettings
 from tests.conftest import REPOSITORY
 

@@ -12,7 +12,7 @@ import pytest
 
 from tests.conftest import REPOSITORY
 
-LOAD = "import ctypes, sys; from mono3d_kd_ros import cores; cores.share(); ctypes.CDLL(sys.argv[1])"
+LOAD = "import ctypes, sys; from mono3d_kd_ros.node import cores; cores.share(); ctypes.CDLL(sys.argv[1])"
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ from mono3d_kd_ros.settings import PlayerSettings, StudentSettings, TeacherSetti
 from tests.conftest import REPOSITORY
 
 PAGE = (REPOSITORY / "docs/ros.md").read_text()
-SOURCES = "".join(path.read_text() for path in (REPOSITORY / "mono3d_kd_ros").glob("*.py"))
+SOURCES = "".join(path.read_text() for path in (REPOSITORY / "mono3d_kd_ros").rglob("*.py"))
 SOURCES += (REPOSITORY / "mono3d_kd_core/io/sync.py").read_text()
 """What the nodes are made of, and the synchroniser, whose reasons the teacher's node passes on."""
 

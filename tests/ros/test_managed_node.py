@@ -11,8 +11,8 @@ pytest.importorskip("rclpy", reason="ROS 2 is not in this environment")
 from pydantic import BaseModel
 from rclpy.lifecycle import TransitionCallbackReturn
 
-from mono3d_kd_ros.diagnostics import Condition
-from mono3d_kd_ros.managed_node import ManagedNode
+from mono3d_kd_ros.node.diagnostics import Condition
+from mono3d_kd_ros.node.managed_node import ManagedNode
 
 STEPS = ("configure", "activate", "deactivate", "cleanup")
 SUCCESS = TransitionCallbackReturn.SUCCESS

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 
-from mono3d_kd_ros.playback import Playback
+from mono3d_kd_ros.player.playback import Playback
 
 SECOND = 1_000_000_000
 

@@ -17,7 +17,7 @@ pytest.importorskip("rclpy", reason="ROS 2 is not in this environment")
 NODE = """
 import sys, time
 from rclpy.node import Node
-from mono3d_kd_ros import process
+from mono3d_kd_ros.node import process
 
 class Slow(Node):
     def __init__(self):

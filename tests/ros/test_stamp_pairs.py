@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mono3d_kd_ros.stamp_pairs import StampPairs
+from mono3d_kd_ros.inputs.stamp_pairs import StampPairs
 
 SECOND = 1_000_000_000
 

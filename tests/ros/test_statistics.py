@@ -9,8 +9,8 @@ import pytest
 
 pytest.importorskip("rclpy", reason="ROS 2 is not in this environment")
 
-from mono3d_kd_ros.diagnostics import ERROR, OK, WARN, Finding, Limits, judge, status
-from mono3d_kd_ros.statistics import FrameStatistics, Snapshot
+from mono3d_kd_ros.node.diagnostics import ERROR, OK, WARN, Finding, Limits, judge, status
+from mono3d_kd_ros.node.statistics import FrameStatistics, Snapshot
 
 
 @pytest.fixture

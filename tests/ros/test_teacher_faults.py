@@ -19,7 +19,7 @@ from vision_msgs.msg import Detection3DArray
 from mono3d_kd_core.geometry.rigid import T_CAMERA_BODY
 from mono3d_kd_core.targets import TargetStore
 from mono3d_kd_ros import messages
-from mono3d_kd_ros.cloud_check import CLOUDS
+from mono3d_kd_ros.teacher.cloud_check import CLOUDS
 from tests.deploy.test_trained_lidar import sweep
 from tests.ros.harness import SECOND, Diagnostics, Peer, camera_info, header, image, node_process, stamps, wait_for
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from mono3d_kd_ros.transport import large_message_environment
+from mono3d_kd_ros.starting.transport import large_message_environment
 
 Usage = namedtuple("Usage", "total used free")
 

@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from mono3d_kd_ros.worker import Worker
+from mono3d_kd_ros.node.worker import Worker
 
 
 class Bench:

@@ -8,7 +8,7 @@ from typing import Any
 
 from rclpy.node import Node
 
-from mono3d_kd_ros.player_services import SERVICES
+from mono3d_kd_ros.player.services import SERVICES
 
 REPEAT_S = 1.0
 """A player that has not answered for so long is asked again."""

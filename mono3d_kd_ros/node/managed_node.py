@@ -12,9 +12,10 @@ from rclpy.clock import Clock, ClockType
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 
 from mono3d_kd_core.errors import Mono3DError
-from mono3d_kd_ros import compat, parameters
-from mono3d_kd_ros.diagnostics import ERROR, Condition, Finding, status
-from mono3d_kd_ros.parameters import Settings
+from mono3d_kd_ros import compat
+from mono3d_kd_ros.node import parameters
+from mono3d_kd_ros.node.diagnostics import ERROR, Condition, Finding, status
+from mono3d_kd_ros.node.parameters import Settings
 
 RESULT = TransitionCallbackReturn
 

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from diagnostic_msgs.msg import DiagnosticStatus, KeyValue
 
-from mono3d_kd_ros.statistics import Snapshot
+from mono3d_kd_ros.node.statistics import Snapshot
 
 OK, WARN, ERROR = DiagnosticStatus.OK, DiagnosticStatus.WARN, DiagnosticStatus.ERROR
 

@@ -7,8 +7,8 @@ from mono3d_kd_core.frames import SensorFrame
 from mono3d_kd_core.geometry.boxes import Boxes3D
 from mono3d_kd_core.targets import Provenance, TargetSettings, TargetStore
 from mono3d_kd_core.teachers.base import Teacher, TeacherOutput
-from mono3d_kd_ros.frame_node import Refused
-from mono3d_kd_ros.managed_node import describe
+from mono3d_kd_ros.node.frame_node import Refused
+from mono3d_kd_ros.node.managed_node import describe
 from mono3d_kd_ros.settings import KEEP_ALL, TeacherSettings
 
 

@@ -16,7 +16,7 @@ from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
 
 from mono3d_kd_core.errors import Mono3DError
-from mono3d_kd_ros import cores
+from mono3d_kd_ros.node import cores
 
 LAST_MESSAGES_S = 0.5
 """How long what one node has said before it ended is still on its way to the others of its process."""

@@ -9,14 +9,14 @@ from typing import Any, Protocol, TypeVar
 from rclpy.publisher import Publisher
 from rclpy.subscription import Subscription
 
-from mono3d_kd_ros.delays import DelayOutputs
-from mono3d_kd_ros.diagnostics import WARN, Condition, Finding, Limits, frame_values, judge
-from mono3d_kd_ros.inputs import qos_findings
-from mono3d_kd_ros.managed_node import ManagedNode, describe
+from mono3d_kd_ros.inputs.subscriptions import qos_findings
+from mono3d_kd_ros.inputs.transform_input import TransformInput
+from mono3d_kd_ros.node.delays import DelayOutputs
+from mono3d_kd_ros.node.diagnostics import WARN, Condition, Finding, Limits, frame_values, judge
+from mono3d_kd_ros.node.managed_node import ManagedNode, describe
+from mono3d_kd_ros.node.statistics import FrameStatistics
+from mono3d_kd_ros.node.worker import Worker
 from mono3d_kd_ros.settings import NodeSettings
-from mono3d_kd_ros.statistics import FrameStatistics
-from mono3d_kd_ros.transform_input import TransformInput
-from mono3d_kd_ros.worker import Worker
 
 AnySettings = TypeVar("AnySettings", bound=NodeSettings)
 

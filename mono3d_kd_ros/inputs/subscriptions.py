@@ -11,7 +11,7 @@ from rclpy.qos_overriding_options import QoSOverridingOptions
 from rclpy.subscription import Subscription
 from sensor_msgs.msg import CompressedImage, Image
 
-from mono3d_kd_ros.diagnostics import ERROR, Finding
+from mono3d_kd_ros.node.diagnostics import ERROR, Finding
 
 try:
     from rclpy.event_handler import SubscriptionEventCallbacks

@@ -16,8 +16,8 @@ from launch_ros.actions import Node
 from mono3d_kd_core.io.bag_file import BagFile
 from mono3d_kd_core.io.rig import RigFile, Topics
 from mono3d_kd_core.resources import resource
-from mono3d_kd_ros.launched_nodes import LaunchedNode, Style
-from mono3d_kd_ros.transport import large_message_environment
+from mono3d_kd_ros.starting.launched_nodes import LaunchedNode, Style
+from mono3d_kd_ros.starting.transport import large_message_environment
 
 COMMON = {
     "namespace": ("", "Namespace of the nodes, such as front_camera."),

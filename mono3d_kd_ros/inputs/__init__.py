@@ -1,0 +1,1 @@
+"""What nodes listen to: subscriptions, calibration, transforms, arrays of the same image."""

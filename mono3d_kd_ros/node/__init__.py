@@ -1,0 +1,1 @@
+"""What all nodes are made of: lifecycle, worker thread, account of frames, diagnostics, process."""
