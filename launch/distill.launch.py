@@ -24,6 +24,7 @@ def actions(context: LaunchContext) -> list[LaunchDescriptionEntity]:
         {
             "model": arguments.text("teacher"), "out": arguments.text("out"), "bag": bag,
             "rig": arguments.text("rig"), "mode": "lossless" if bag else "live", "exit_at_end": ends,
+            "min_score": number(arguments.text("min_score")),
             "autostart": arguments.flag("autostart"), "use_sim_time": arguments.flag("use_sim_time"),
         },
         inputs,
@@ -35,6 +36,11 @@ def actions(context: LaunchContext) -> list[LaunchDescriptionEntity]:
     )
     nodes = [teacher, *(online(arguments, inputs) if arguments.flag("online") else []), *player]
     return [*launching.transport(), *launching.processes(arguments, nodes), *launching.rviz(arguments, topics)]
+
+
+def number(text: str) -> float | None:
+    """Return an argument that is a number, None where it is not given."""
+    return float(text) if text else None
 
 
 def online(arguments: launching.Arguments, inputs: dict[str, str]) -> list[LaunchedNode]:
@@ -60,6 +66,7 @@ def generate_launch_description() -> LaunchDescription:
         "params_file": (str(resource("config/teacher.yaml")), "Parameters of the teacher's node."),
         "teacher": ("", "The teacher's bundle; empty: the one of params_file."),
         "out": ("", "Folder of the target store to write or to go on with; empty: publish only."),
+        "min_score": ("", "Leave out the teacher's boxes that score less; empty: as params_file says, which keeps all."),
         "online": ("false", "Run a student too, train it from the targets, and swap better bundles in; needs out."),
         "model": ("", "The student's bundle to start from, for online; empty: the demo's."),
         "rig": ("", "Rig file: topics, frames, sync; empty: what the bag and the topics say."),

@@ -85,6 +85,13 @@ def test_online_brings_a_student_its_trainer_and_the_comparison(bag: Path) -> No
     assert values["model"].endswith("keypoint_sim")
 
 
+@pytest.mark.parametrize(("given", "said"), [("", []), ("0.3", [0.3]), ("0", [0.0])])
+def test_the_teacher_leaves_out_what_it_is_told_to(bag: Path, given: str, said: list[float]) -> None:
+    teacher = nodes("distill", teacher="t", bag=str(bag), min_score=given)["teacher_node"]
+    (parameters,) = [p for p in teacher._Node__parameters if isinstance(p, dict)]
+    assert [value for key, value in parameters.items() if key[0].text == "min_score"] == said
+
+
 def test_a_bag_is_detected_in_with_the_demo_s_model_if_none_is_given(bag: Path, tmp_path: Path) -> None:
     def model(**arguments: str) -> object:
         (given,) = [p for p in nodes("detect", **arguments)["student_node"]._Node__parameters if isinstance(p, dict)]
