@@ -4,7 +4,7 @@
 
 RUN is a run of RECIPE, finished or not, on frames of a camera like FOLDER's. From top to bottom: the picture with the 2D
 boxes that are all its labels; the depth prior, with the distance in metres that it hints at for each object; the
-self-teacher's own depth map, with how much its word counts; and the student's detections.
+self-teacher's own depth map, with how much its word counts; and the student's detections, if any.
 """
 
 from __future__ import annotations
@@ -91,12 +91,14 @@ def main() -> None:
     batch = collate([lesson])
     (found,) = student.decode(student(batch.images, batch.cameras), batch.cameras)
     ground, height = np.zeros_like(image), image.shape[0] * WIDTH // image.shape[1]
+    shown = found[found.score >= SHOWN_SCORE]
     rows = [
         with_frames(image, lesson),
         with_frames(coloured(1 - prior / FARTHEST, prior > 0, ground), lesson, [f"{hint:.1f} m" for hint in hints]),
         with_frames(coloured(1 - depth / FARTHEST, depth > 0, ground), lesson, certain),
-        draw_boxes(enlarged(image), found[found.score >= SHOWN_SCORE], lesson.camera.resized(WIDTH, height)),
     ]
+    if len(shown):
+        rows.append(draw_boxes(enlarged(image), shown, lesson.camera.resized(WIDTH, height)))
     cv2.imwrite(out, np.vstack(rows)[..., ::-1])
 
 
