@@ -2,9 +2,10 @@
 
     PYTHONPATH=. python benchmarks/distillation/hvdistill_picture.py RUN DRIVE FRAME OUT.jpg
 
-RUN is the folder of a finished run. From top to bottom: the picture with its superpixels' edges and the sweep's points, each
-in the colour of its superpixel's mean; what the image teacher says of each superpixel with points; what the LiDAR backbone
-says of the points in it; both of the ground, the picture's to the left. Vectors are shown by their three main directions.
+RUN is the folder of a run whose last phase is over. From top to bottom: the picture with its superpixels' edges and the
+sweep's points, each in the colour of its superpixel's mean; what the image teacher says of each superpixel with points;
+what the LiDAR backbone says of the points in it; both of the ground, the picture's to the left. Vectors are shown by the
+three main directions of both sides.
 """
 
 from __future__ import annotations
@@ -35,25 +36,30 @@ EDGE = (255, 235, 60)
 
 
 def colours(parts: list[Tensor]) -> list[NDArray[np.float64]]:
-    """Return vectors (N,C) of both sides as colours (N,3) in [0, 1]: their main directions over all parts together."""
-    together = torch.cat(parts).double()
-    middle = together.mean(0)
-    axes = torch.linalg.svd(together - middle, full_matrices=False)[2][:3]
-    placed = [(part.double() - middle) @ axes.T for part in parts]
-    low, high = (torch.cat(placed).quantile(share, 0) for share in (0.02, 0.98))
-    return [((part - low) / (high - low)).clamp(0, 1).numpy() for part in placed]
+    """Return vectors (N,C) of both sides as colours (N,3) in [0, 1]: main directions of both about each side's own mean.
+
+    Contrast compares with others of the same side only: what all vectors of a side have in common means nothing.
+    """
+    about = [part.double() - part.double().mean(0) for part in parts]
+    axes = torch.linalg.svd(torch.cat([part / part.norm() for part in about]), full_matrices=False)[2][:3]
+    shown = []
+    for part in about:
+        placed = part @ axes.T
+        low, high = (placed.quantile(share, 0) for share in (0.02, 0.98))
+        shown.append(((placed - low) / (high - low)).clamp(0, 1).numpy())
+    return shown
 
 
 def overview(pair: Pair) -> Picture:
     """Return the picture with superpixels' edges, and points in their superpixels' mean colours."""
     image, numbers = pair.image, pair.superpixels
-    picture = (image * 0.45).astype(np.uint8)
+    picture = (image * 0.6).astype(np.uint8)
     picture[find_boundaries(numbers, mode="inner")] = EDGE
     count = np.bincount(numbers.ravel())
     mean = np.stack([np.bincount(numbers.ravel(), image[..., c].ravel()) / count for c in range(3)], 1)
     uv, _, _ = project_points(pair.points, pair.camera, pair.pose)
     column, row = np.rint(uv).astype(int).T
-    picture[row, column] = np.clip(1.3 * mean[numbers[row, column]] + 25, 0, 255).astype(np.uint8)
+    picture[row, column] = np.clip(1.5 * mean[numbers[row, column]] + 40, 0, 255).astype(np.uint8)
     return picture
 
 
