@@ -6,7 +6,6 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from mono3d_kd_core.geometry.overlap import iou_3d
@@ -19,23 +18,19 @@ WEIGHT = 8.0
 
 def overlap_targets(boxes: Matrix, objects: Matrix, labels: Sequence[int], classes: int) -> Matrix:
     """Return (N, classes): the 3D IoU of boxes (N,7) with the object that each overlaps most, at that object's class."""
-    target = np.zeros((len(boxes), classes))
-    if len(objects):
-        near = np.flatnonzero(_may_touch(boxes, objects))
-        overlap = np.nan_to_num(iou_3d(boxes[near], objects))
-        best = overlap.argmax(1)
-        target[near, np.asarray(labels)[best]] = overlap[np.arange(len(near)), best]
+    target, largest = np.zeros((len(boxes), classes)), np.zeros(len(boxes))
+    x, y, reach = boxes[:, 0], boxes[:, 1], np.hypot(boxes[:, 3], boxes[:, 4]) / 2
+    for row, label in zip(objects, labels, strict=True):
+        # Only where the circles around the footprints meet can they overlap: few do, and it is cheap to see.
+        touching = (x - row[0]) ** 2 + (y - row[1]) ** 2 <= (reach + np.hypot(row[3], row[4]) / 2) ** 2
+        near = np.flatnonzero(touching)
+        overlap = np.nan_to_num(iou_3d(boxes[near], row[None])[:, 0])
+        better = overlap > largest[near]
+        near = near[better]
+        largest[near] = overlap[better]
+        target[near] = 0
+        target[near, label] = overlap[better]
     return target
-
-
-def _may_touch(boxes: Matrix, objects: Matrix) -> NDArray[np.bool_]:
-    """Tell which boxes (N,7) are near any object (M,7): the circles around the footprints meet. Few do, and it is cheap."""
-    x, y = boxes[:, 0], boxes[:, 1]
-    reach = np.hypot(boxes[:, 3], boxes[:, 4]) / 2
-    near = np.zeros(len(boxes), np.bool_)
-    for row, radius in zip(objects, np.hypot(objects[:, 3], objects[:, 4]) / 2, strict=True):
-        near |= (x - row[0]) ** 2 + (y - row[1]) ** 2 <= (reach + radius) ** 2
-    return near
 
 
 def quality_loss(
