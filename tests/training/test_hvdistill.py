@@ -24,6 +24,7 @@ from mono3d_kd_core.io.kitti import KittiObjectSource, KittiWriter
 from mono3d_kd_core.io.kitti_labels import KittiLabels
 from mono3d_kd_core.students.backbones import build_backbone
 from mono3d_kd_core.students.base import Student
+from mono3d_kd_core.students.bev.answers import AnchorAnswers
 from mono3d_kd_core.students.bev.config import BevConfig
 from mono3d_kd_core.students.bev.student import BevStudent
 from mono3d_kd_core.students.keypoint import KeypointConfig, KeypointStudent
@@ -308,7 +309,9 @@ def test_the_small_second_can_teach_a_birds_eye_student(tmp_path: Path) -> None:
         shared | {"image_network": "resnet18", "width": 0.125, "neck_channels": 8, "input_height": 32, "input_width": 96,
                   "feature_channels": 8, "depth_bins": 8, "heights": 1, "cell": 0.8, "bev_channels": 64}
     )  # fmt: skip
-    torch.testing.assert_close(BevStudent(config).anchors, teacher.anchors)
+    answers = BevStudent(config).answers
+    assert isinstance(answers, AnchorAnswers)
+    torch.testing.assert_close(answers.anchors, teacher.anchors)
 
 
 @pytest.mark.parametrize("name", ["hvdistill", "hvdistill_small"])
