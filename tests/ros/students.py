@@ -64,6 +64,17 @@ class Student:
         self.images.publish(message)
         return stamp
 
+    def settle(self) -> None:
+        """Calibrate and send until an image is answered: the first best-effort messages to a new node may be lost."""
+
+        def answered() -> bool:
+            self.calibrate()
+            self.send()
+            time.sleep(0.1)
+            return bool(self.arrays)
+
+        wait_for(answered, what=f"an array of {self.name}")
+
     def answer(self, stamp: int) -> Detection3DArray:
         """Wait for the array of an image."""
         return wait_for(
