@@ -55,7 +55,7 @@ def _weak() -> tuple[Arm, ...]:
 
 
 def _cmkd() -> tuple[Arm, ...]:
-    """All but the first see no label; the teacher has seen those of other frames."""
+    """CMKD's students see no label; their teacher has seen those of other frames."""
 
     def arm(name: str, stage: str, *changes: str, labels: str = "false") -> Arm:
         sources = f"sources=[{{path: $TRAIN, labels: {labels}}}]"
@@ -71,6 +71,7 @@ def _cmkd() -> tuple[Arm, ...]:
         arm("CMKD", "responses"),
         arm("CMKD, features only", "features", only("features", FEATURES)),
         arm("CMKD, responses only", "responses", only("responses", ANSWERS)),
+        Arm("birds-eye", "ADD", "add_bev_small", stage="student"),
     )
 
 
