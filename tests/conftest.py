@@ -42,3 +42,18 @@ def ros_context(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Mo
     rclpy.init(context=context, args=[])
     yield context
     rclpy.try_shutdown(context=context)
+
+
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """Leave PyTorch one thread.
+
+    With more, oneDNN's bfloat16 gradient of a 1x1 convolution of stride 2 over the eight channels of such tiny networks
+    writes beside its memory (PyTorch 2.13 on the CPU; wider layers are right).
+    """
+    import torch
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)

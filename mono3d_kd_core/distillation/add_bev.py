@@ -18,10 +18,12 @@ from mono3d_kd_core.distillation.base import Taught
 from mono3d_kd_core.distillation.depth_input import depth_input
 from mono3d_kd_core.distillation.privileged_distiller import PrivilegedDistiller, Scene
 from mono3d_kd_core.distillation.regions import Objects, inside_boxes, roi_align
+from mono3d_kd_core.errors import ModelError
 from mono3d_kd_core.geometry.camera import CameraModel
 from mono3d_kd_core.geometry.rigid import T_CAMERA_BODY, Matrix, inverse
 from mono3d_kd_core.heads.anchor import CODE_SIZE, ROTATIONS, AnchorResponses
 from mono3d_kd_core.heads.anchor_loss import box_residual, quality_focal
+from mono3d_kd_core.heads.center import CenterResponses
 from mono3d_kd_core.students.base import StudentOutput
 from mono3d_kd_core.students.bev.config import BevConfig
 from mono3d_kd_core.students.bev.image import ImageFeatures
@@ -96,6 +98,8 @@ class AddBev(PrivilegedDistiller[BevStudent, BevOutput]):
 
     def __init__(self, student: BevStudent, teacher: DepthAidedBev, weights: AddBevWeights) -> None:
         super().__init__(student, teacher, weights.depth)
+        if student.config.head != "anchor":
+            raise ModelError("ADD on a bird's-eye student compares what anchors say: its head must be `anchor`")
         self.weights = weights
         if weights.attention:
             width, classes = student.config.bev_channels, len(student.classes)
@@ -157,7 +161,7 @@ class AddBev(PrivilegedDistiller[BevStudent, BevOutput]):
             table = np.column_stack([np.full(len(boxes), i), label, middle, corners.min(1), corners.max(1)])
             tables.append(table.reshape(-1, 8)[inside])
         table = np.concatenate(tables)
-        head_rows, head_columns = self.student.anchor_shape[:2]
+        head_rows, head_columns = c.response_shape
         row, column = table[:, 3] * head_rows / rows, table[:, 2] * head_columns / columns
         cell = row.astype(np.int64) * head_columns + column.astype(np.int64)
         number = torch.from_numpy(table).to(device)
@@ -166,8 +170,9 @@ class AddBev(PrivilegedDistiller[BevStudent, BevOutput]):
             torch.ones(len(table), dtype=torch.bool, device=device), number[:, 1].long(),
         )  # fmt: skip
 
-    def _answers(self, responses: AnchorResponses, objects: Objects) -> Answers:
+    def _answers(self, responses: AnchorResponses | CenterResponses, objects: Objects) -> Answers:
         """Return what the two anchors of the object's class at its cell say, (K,2,7+2+classes)."""
+        assert isinstance(responses, AnchorResponses)  # the constructor takes no other head
         said = torch.cat([responses.codes, responses.directions, responses.logits], -1).float()
         classes = len(self.student.classes)
         cells = said.view(len(said), -1, classes, len(ROTATIONS), said.shape[-1])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -109,6 +109,11 @@ class AnchorResponses:
     logits: Tensor
     codes: Tensor
     directions: Tensor
+
+    def of(self, maps: Sequence[int]) -> AnchorResponses:
+        """Return what is said on some of the maps."""
+        index = list(maps)
+        return AnchorResponses(self.logits[index], self.codes[index], self.directions[index])
 
     def boxes(self, anchors: Tensor) -> Tensor:
         """Decode all boxes (B, N, 7), headings resolved by the direction bins. anchors (N, 7)."""

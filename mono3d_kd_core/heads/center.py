@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -21,6 +22,11 @@ class CenterResponses:
 
     logits: Tensor
     codes: Tensor
+
+    def of(self, maps: Sequence[int]) -> CenterResponses:
+        """Return what is said on some of the maps."""
+        index = list(maps)
+        return CenterResponses(self.logits[index], self.codes[index])
 
     def boxes(self, low: tuple[float, ...], cell: float) -> Tensor:
         """Decode all boxes (B, R*C, 7) x, y, z, l, w, h, yaw; low is the map's corner, cell a cell's side, metres."""

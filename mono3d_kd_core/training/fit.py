@@ -74,6 +74,9 @@ def fit(
         warnings.simplefilter("ignore")
         try:
             trainer.fit(module, data, ckpt_path=checkpoint, weights_only=True)
+            if validate and schedule.epochs % schedule.validate_every:
+                # The last weights are those that count: a card's figures and its calibration are theirs.
+                trainer.validate(module, data, verbose=False)
         except SystemExit:
             # Lightning turns Ctrl-C into an exit of its own.
             signal.signal(signal.SIGINT, signal.default_int_handler)

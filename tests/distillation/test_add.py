@@ -93,6 +93,7 @@ def test_without_attention_nothing_is_trained_beside_the_student(
     assert terms(flat, student, [lesson(0)])["transfer_features"] > 0
 
 
+@pytest.mark.usefixtures("one_thread")
 def test_mixed_precision_changes_little(student: KeypointStudent, teacher: DepthAidedKeypoint) -> None:
     distiller = Add(student.eval(), teacher, AddWeights()).eval()
     torch.nn.init.normal_(distiller.target_attention.project.weight, std=0.1)

@@ -116,11 +116,11 @@ def test_answers_are_those_of_the_objects_anchors(student: BevStudent) -> None:
     objects = distiller.objects(scene, output.poses, torch.device("cpu"))
     said = distiller._answers(output.responses, objects)
     assert said.shape == (2, 2, 7 + 2 + 3)
-    anchors = student.anchors.view(student.anchor_shape)
+    anchors = student.answers.anchors.view(student.answers.shape)
     for k, centre in enumerate(taught.annotation.boxes.centre):
-        row, column = divmod(int(objects.cell[k]), student.anchor_shape[1])
+        row, column = divmod(int(objects.cell[k]), student.answers.shape[1])
         assert np.abs(anchors[row, column, 0, 0, :2].numpy() - centre[:2]).max() < 1.0
-        index = (row * student.anchor_shape[1] + column) * 6
+        index = (row * student.answers.shape[1] + column) * 6
         torch.testing.assert_close(said[k, :, :7], output.responses.codes[0, index : index + 2])
 
 

@@ -91,6 +91,7 @@ def test_the_uncertainty_head_is_not_moved_by_the_features_weight(
 
 
 @pytest.mark.parametrize("method", [MonoStlWeights(), MonoStlWeights(normalise_relations=False), MONODISTILL])
+@pytest.mark.usefixtures("one_thread")
 def test_mixed_precision_changes_little(
     student: KeypointStudent, teacher: DepthKeypoint, method: MonoStlWeights
 ) -> None:

@@ -103,6 +103,7 @@ def test_neither_network_is_part_of_a_distiller(student: QueryStudent) -> None:
     assert not list(add(student, AddWeights(attention=False)).parameters())
 
 
+@pytest.mark.usefixtures("one_thread")
 def test_both_methods_train_in_mixed_precision(student: QueryStudent) -> None:
     for distiller in (monostl(student), add(student)):
         full = terms(distiller.eval(), student.eval(), [lesson(0)])

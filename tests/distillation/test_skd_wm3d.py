@@ -123,6 +123,7 @@ def test_with_2d_boxes_alone_there_is_no_teacher_and_no_depth(student: KeypointS
     assert terms(labelled, student, [weak_lesson(0)]).keys() == STUDENT_TERMS | {"pseudo"}
 
 
+@pytest.mark.usefixtures("one_thread")
 def test_mixed_precision_changes_little(student: KeypointStudent) -> None:
     distiller = distiller_of(student.eval()).eval()
     full = terms(distiller, student, [weak_lesson(0)])

@@ -125,6 +125,19 @@ def test_a_student_starts_from_a_bundle(world: Path, recipe: Recipe, tmp_path: P
         Run(wider, [world], [], tmp_path / "third").train(quiet=True)
 
 
+@pytest.mark.parametrize("every", [2, 5])
+def test_the_card_speaks_of_the_last_weights_whatever_the_rhythm_of_validation(
+    world: Path, recipe: Recipe, tmp_path: Path, every: int
+) -> None:
+    cards = []
+    for rhythm in (1, every):
+        schedule = recipe.schedule.model_copy(update={"epochs": 3, "validate_every": rhythm})
+        run = Run(recipe.model_copy(update={"schedule": schedule}), [world], [world], tmp_path / str(rhythm))
+        cards.append(run.train(quiet=True).card)
+    assert cards[0].config["calibration"] == cards[1].config["calibration"]
+    assert cards[0].metrics == cards[1].metrics
+
+
 @pytest.mark.slow
 def test_it_learns_a_simple_world_from_scored_targets(recipe: Recipe, tmp_path: Path) -> None:
     world = write_world(tmp_path / "targets", 24, scored=True)

@@ -45,10 +45,9 @@ class BevOutput(StudentOutput):
     def of(self, images: Sequence[int]) -> BevOutput:
         """Return what is said of some images of the batch."""
         index = list(images)
-        r = self.responses
         return BevOutput(
             {stride: level[index] for stride, level in self.features.items()}, self.bev[index], self.depth_logits[index],
-            AnchorResponses(r.logits[index], r.codes[index], r.directions[index]), tuple(self.poses[i] for i in index),
+            self.responses.of(index), tuple(self.poses[i] for i in index),
         )  # fmt: skip
 
 

@@ -174,6 +174,7 @@ def test_a_fresh_network_sees_little(student: QueryStudent) -> None:
     assert math.isfinite(output.layers[-1].depth.sum().item())
 
 
+@pytest.mark.usefixtures("one_thread")
 def test_mixed_precision_changes_little(student: QueryStudent) -> None:
     images = torch.randint(0, 255, (2, 3, 64, 192), dtype=torch.uint8)
     student.eval()
