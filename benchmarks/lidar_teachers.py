@@ -23,8 +23,9 @@ from mono3d_kd_core.teachers.centerpoint import CenterPillars, CenterPillarsConf
 from mono3d_kd_core.teachers.lidar import LidarTeacher
 from mono3d_kd_core.teachers.pointpillars import PointPillars, PointPillarsConfig
 from mono3d_kd_core.teachers.second import Second, SecondConfig
-from mono3d_kd_core.teachers.sparse import SparseConvolution, SparseTensor
+from mono3d_kd_core.teachers.sparse import SparseConvolution
 from mono3d_kd_core.teachers.sparse_backbone import SparseBackbone, occupied
+from mono3d_kd_core.teachers.sparse_tensor import SparseTensor
 from mono3d_kd_core.teachers.voxels import voxelise
 
 POINTS, VOXELS = 120_000, 16_000

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from mono3d_kd_core.teachers.sparse import SparseTensor
 from mono3d_kd_core.teachers.sparse_backbone import STRIDE, SparseBackbone, height_to_channels, occupied
+from mono3d_kd_core.teachers.sparse_tensor import SparseTensor
 from mono3d_kd_core.teachers.volumes import VoxelConfig
 from mono3d_kd_core.teachers.voxels import assign_voxels, stack, voxelise
 

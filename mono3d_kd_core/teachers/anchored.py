@@ -17,7 +17,7 @@ from mono3d_kd_core.heads.anchor_quality import quality_loss
 from mono3d_kd_core.teachers.base import Responses
 from mono3d_kd_core.teachers.bev_backbone import BevBackbone
 from mono3d_kd_core.teachers.lidar import LidarConfig, LidarTeacher
-from mono3d_kd_core.teachers.sparse import SparseTensor
+from mono3d_kd_core.teachers.sparse_tensor import SparseTensor
 
 
 class AnchorSettings(BaseModel):

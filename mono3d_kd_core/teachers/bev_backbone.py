@@ -8,7 +8,8 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import Tensor, nn
 
-from mono3d_kd_core.teachers.sparse import SparseTensor, convolve_flat
+from mono3d_kd_core.teachers.sparse import convolve_flat
+from mono3d_kd_core.teachers.sparse_tensor import SparseTensor
 
 BAND_CELLS = 8192
 """Cells that are joined at a time where nothing is learned: their channels stay in the cache."""

@@ -15,8 +15,8 @@ from mono3d_kd_core.teachers.base import Responses
 from mono3d_kd_core.teachers.bev_backbone import BevBackbone
 from mono3d_kd_core.teachers.lidar import LidarConfig, LidarTeacher
 from mono3d_kd_core.teachers.pillars import PillarFeatures, PillarMap
-from mono3d_kd_core.teachers.sparse import SparseTensor
 from mono3d_kd_core.teachers.sparse_backbone import SparseBackbone
+from mono3d_kd_core.teachers.sparse_tensor import SparseTensor
 from mono3d_kd_core.teachers.volumes import PillarConfig, VoxelConfig
 from mono3d_kd_core.teachers.voxels import Voxels
 

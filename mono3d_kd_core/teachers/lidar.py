@@ -21,7 +21,7 @@ from mono3d_kd_core.heads.selection import Selection
 from mono3d_kd_core.teachers.base import BevFeatures, Responses, TeacherOutput, Want
 from mono3d_kd_core.teachers.bev_backbone import BevBackbone
 from mono3d_kd_core.teachers.pillars import map_of
-from mono3d_kd_core.teachers.sparse import SparseTensor
+from mono3d_kd_core.teachers.sparse_tensor import SparseTensor
 from mono3d_kd_core.teachers.voxels import VoxelGrid, Voxels, voxelise
 
 FULL_SCALE = 1.5

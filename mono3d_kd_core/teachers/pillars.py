@@ -8,7 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from mono3d_kd_core.teachers.sparse import SparseTensor, convolve_flat
+from mono3d_kd_core.teachers.sparse import convolve_flat
+from mono3d_kd_core.teachers.sparse_tensor import SparseTensor
 from mono3d_kd_core.teachers.voxels import VoxelGrid, Voxels, stack
 
 

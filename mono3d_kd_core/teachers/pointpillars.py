@@ -6,7 +6,7 @@ from torch import Tensor
 
 from mono3d_kd_core.teachers.anchored import AnchorConfig, AnchorTeacher
 from mono3d_kd_core.teachers.pillars import PillarFeatures, PillarMap
-from mono3d_kd_core.teachers.sparse import SparseTensor
+from mono3d_kd_core.teachers.sparse_tensor import SparseTensor
 from mono3d_kd_core.teachers.volumes import PillarConfig
 from mono3d_kd_core.teachers.voxels import Voxels
 

@@ -8,8 +8,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from mono3d_kd_core.teachers.sparse import SparseConv3d, SparseTensor, SubmanifoldConv3d
+from mono3d_kd_core.teachers.sparse import SparseConv3d, SubmanifoldConv3d
 from mono3d_kd_core.teachers.sparse_layers import ResidualBlock, SparseSequential, unit
+from mono3d_kd_core.teachers.sparse_tensor import SparseTensor
 from mono3d_kd_core.teachers.voxels import VoxelGrid, Voxels, stack
 
 STRIDE = 8

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from torch import nn
 
-from mono3d_kd_core.teachers.sparse import SparseConvolution, SparseTensor, SubmanifoldConv3d
+from mono3d_kd_core.teachers.sparse import SparseConvolution, SubmanifoldConv3d
+from mono3d_kd_core.teachers.sparse_tensor import SparseTensor
 
 
 def norm(width: int) -> nn.BatchNorm1d:

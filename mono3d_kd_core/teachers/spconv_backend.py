@@ -7,12 +7,21 @@ from __future__ import annotations
 
 import importlib.util
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
-from torch import Tensor
+from torch import Tensor, nn
 
-if TYPE_CHECKING:
-    from mono3d_kd_core.teachers.sparse import SparseConvolution, SparseTensor
+from mono3d_kd_core.teachers.sparse_tensor import SparseTensor
+
+
+class Layer(Protocol):
+    """What is asked of a sparse convolution."""
+
+    weight: nn.Parameter
+    bias: nn.Parameter | None
+
+    def spconv_module(self, spconv: Any) -> Any:
+        """Return this layer as a module of spconv."""
 
 
 @cache
@@ -26,7 +35,7 @@ def wanted(features: Tensor) -> bool:
     return features.is_cuda and available()
 
 
-def convolve(layer: SparseConvolution, x: SparseTensor) -> tuple[Tensor, Tensor, tuple[int, int, int]]:
+def convolve(layer: Layer, x: SparseTensor) -> tuple[Tensor, Tensor, tuple[int, int, int]]:
     """Return features, coordinates and shape after `layer`, whose weights have spconv 2's layout already."""
     import spconv.pytorch as spconv
 

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from mono3d_kd_core.distillation.point_student import PointStudent
-from mono3d_kd_core.teachers.sparse import SparseTensor
+from mono3d_kd_core.teachers.sparse_tensor import SparseTensor
 from tests.distillation.pairs import VOLUME
 
 

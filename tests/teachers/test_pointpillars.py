@@ -18,7 +18,7 @@ from mono3d_kd_core.heads.anchor_loss import anchor_loss, assign
 from mono3d_kd_core.teachers.base import Want
 from mono3d_kd_core.teachers.pillars import map_of
 from mono3d_kd_core.teachers.pointpillars import PointPillars, PointPillarsConfig
-from mono3d_kd_core.teachers.sparse import SparseTensor
+from mono3d_kd_core.teachers.sparse_tensor import SparseTensor
 from tests.teachers.clouds import car_cloud, frame
 
 SMALL = PointPillarsConfig(

@@ -10,7 +10,8 @@ import torch
 from torch.nn import functional as F
 
 from mono3d_kd_core.teachers import spconv_backend
-from mono3d_kd_core.teachers.sparse import InverseConv3d, SparseConv3d, SparseTensor, SubmanifoldConv3d
+from mono3d_kd_core.teachers.sparse import InverseConv3d, SparseConv3d, SubmanifoldConv3d
+from mono3d_kd_core.teachers.sparse_tensor import SparseTensor
 
 SHAPE = (9, 14, 12)
 
