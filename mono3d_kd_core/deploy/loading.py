@@ -39,7 +39,7 @@ def load_teacher(path: str | Path, device: str = "cpu") -> Teacher:
     """Load the teacher in the bundle at `path`, in evaluation mode. Raises ModelError in words."""
     bundle = load_bundle(path)
     teacher = cast("Teacher", _build(bundle, "teacher", TEACHERS, device))
-    teacher.fingerprint = bundle.hash
+    teacher.fingerprint, teacher.trusted_score = bundle.hash, bundle.card.score_threshold
     return teacher
 
 

@@ -49,6 +49,8 @@ class Provenance(BaseModel):
     """The teacher's fingerprint: hash of its weights and settings."""
     classes: tuple[str, ...]
     settings: TargetSettings = TargetSettings()
+    trusted_score: float = 0.0
+    """Score from which on the teacher's boxes are worth learning; a recommendation, not part of the store's identity."""
 
     @classmethod
     def of(cls, teacher: Teacher, settings: TargetSettings) -> Provenance:
@@ -58,13 +60,15 @@ class Provenance(BaseModel):
                 f"this {teacher.architecture} has no fingerprint: only a teacher from a bundle makes targets"
             )
         return cls(
-            architecture=teacher.architecture, teacher=teacher.fingerprint, classes=teacher.classes, settings=settings
-        )
+            architecture=teacher.architecture, teacher=teacher.fingerprint, classes=teacher.classes, settings=settings,
+            trusted_score=teacher.trusted_score,
+        )  # fmt: skip
 
     @property
     def hash(self) -> str:
         """sha256 in hexadecimal."""
-        return hashlib.sha256(json.dumps(self.model_dump(mode="json"), sort_keys=True).encode()).hexdigest()
+        identity = self.model_dump(mode="json", exclude={"trusted_score"})
+        return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
 
     def difference(self, found: Provenance) -> str | None:
         """Say in words how what was `found` in a store differs from this; None when it is the same."""
@@ -77,7 +81,7 @@ class Provenance(BaseModel):
         changed = [f"{name} was {there[name]} and is {here[name]} now" for name in here if there[name] != here[name]]
         if changed:
             return f"its targets were made with other settings: {', '.join(changed)}"
-        return None if found == self else "its targets are of other classes"
+        return None if found.hash == self.hash else "its targets are of other classes"
 
 
 def rig_hash(rig: Rig) -> str:

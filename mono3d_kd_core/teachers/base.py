@@ -73,6 +73,8 @@ class Teacher(Protocol):
     """The labels that its boxes may carry."""
     fingerprint: str
     """Hash of weights and settings, 64 hexadecimal digits; set by `deploy.loading`, empty for untrained weights."""
+    trusted_score: float
+    """Score from which on its boxes are worth showing or learning: the card's, set by `deploy.loading`."""
 
     def observe(self, frame: SensorFrame, want: Want = Want.BOXES) -> TeacherOutput:
         """Look at a frame. Raises DataError when it has no points; zero points give zero boxes."""

@@ -112,6 +112,7 @@ class LidarTeacher(nn.Module, Generic[Dense]):
 
     architecture: str
     fingerprint = ""
+    trusted_score = 0.0
     backbone_2d: BevBackbone
     dense_head: nn.Module
 
@@ -185,5 +186,6 @@ class LidarTeacher(nn.Module, Generic[Dense]):
             raise ModelError(f"the range x {x_range}, y {y_range} does not fit the network: {error}") from error
         crop = type(self)(config)  # type: ignore[call-arg]  # every subclass is built from its settings alone
         crop.load_state_dict(self.state_dict(), assign=True)
+        crop.trusted_score = self.trusted_score
         crop.fingerprint = hashlib.sha256(f"{self.fingerprint} {x_range} {y_range}".encode()).hexdigest()
         return crop.train(self.training)

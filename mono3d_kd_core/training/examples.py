@@ -23,9 +23,6 @@ from mono3d_kd_core.targets.store import PROVENANCE
 from mono3d_kd_core.training.recipe import DataConfig
 from mono3d_kd_core.training.reference import Reference
 
-TRUSTED_SCORES = {"point_gnn": 5.0}
-"""By teacher, in its own unit. Of Point-GNN's boxes of 5 and more (they reach 135) seven in ten are cars on real frames."""
-
 
 @dataclass(frozen=True)
 class Example:
@@ -129,14 +126,14 @@ def trusting(config: DataConfig, folder: str) -> DataConfig:
 
 
 def trusted_score(folder: str) -> float | None:
-    """Return the score below which a target store's boxes are doubtful; None for labels and for other teachers.
+    """Return the score below which a target store's boxes are doubtful, by its teacher's card; None for labels.
 
     Raises DataError when the store's provenance cannot be read.
     """
     path = Path(folder) / PROVENANCE
     if not path.is_file():
         return None
-    return TRUSTED_SCORES.get(read_settings(path, Provenance, DataError).architecture)
+    return read_settings(path, Provenance, DataError).trusted_score
 
 
 def open_labelled(path: Path) -> Labelled:

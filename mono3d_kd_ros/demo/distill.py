@@ -57,7 +57,7 @@ def _loop(options: argparse.Namespace, console: Console) -> int:
 
     console.rule("student: learns from these targets alone")
     shutil.rmtree(out / "run", ignore_errors=True)
-    changes = [f"schedule.epochs={options.epochs}", f"schedule.validate_every={options.epochs}", f"data.min_score={minimum}"]
+    changes = [f"schedule.epochs={options.epochs}", f"schedule.validate_every={options.epochs}"]
     changes += ["schedule.batch_size=4", "schedule.learning_rate=1.0e-3", f"weights={options.student}"]
     licence = f"as {options.teacher} and the drive {bag.name}"
     bundle = planned_run(options.recipe, changes, [targets], [], out / "run", licence).train()

@@ -30,6 +30,11 @@ def test_a_teacher_comes_in_evaluation_mode_and_knows_its_fingerprint(tmp_path: 
     assert a.fingerprint == load_teacher(tmp_path / "a").fingerprint
 
 
+def test_a_teachers_card_says_from_which_score_on_it_is_to_be_trusted(tmp_path: Path) -> None:
+    assert load_teacher(save(tmp_path / "a")).trusted_score == 0
+    assert load_teacher(save(tmp_path / "b", score_threshold=5.0)).trusted_score == 5
+
+
 def test_settings_are_part_of_the_fingerprint(tmp_path: Path) -> None:
     weights = PointGNN(PointGNNConfig(num_steps=0)).state_dict()
     a = load_teacher(save(tmp_path / "a", weights))

@@ -24,6 +24,7 @@ class Puppet:
     architecture = "puppet"
     classes = ("Car",)
     fingerprint = "0" * 64
+    trusted_score = 0.0
 
     def __init__(self, seconds: float = 0.0) -> None:
         self.seconds = seconds

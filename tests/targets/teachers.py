@@ -19,6 +19,7 @@ class QuickTeacher:
 
     def __init__(self, fingerprint: str = "a" * 64, count: int = 4) -> None:
         self.fingerprint = fingerprint
+        self.trusted_score = 0.0
         self.count = count
 
     def observe(self, frame: SensorFrame, want: Want = Want.BOXES) -> TeacherOutput:

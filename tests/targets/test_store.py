@@ -275,6 +275,16 @@ def test_a_teacher_of_unknown_origin_makes_no_targets() -> None:
         Provenance.of(QuickTeacher(""), EVERYTHING)
 
 
+def test_what_a_teacher_recommends_is_kept_but_is_not_what_makes_a_store(tmp_path: Path) -> None:
+    timid = QuickTeacher()
+    timid.trusted_score = 0.5
+    fill(tmp_path / "s", FRAMES[:1], teacher=timid)
+    before = (tmp_path / "s" / "provenance.yaml").read_bytes()
+    assert b"trusted_score: 0.5" in before
+    fill(tmp_path / "s", FRAMES, teacher=QuickTeacher())  # goes on
+    assert (tmp_path / "s" / "provenance.yaml").read_bytes() == before
+
+
 @pytest.mark.parametrize("turned", [False, True])
 def test_a_bent_picture_is_stored_rectified_with_boxes_and_depth_in_place(tmp_path: Path, turned: bool) -> None:
     R = rotation(1, 0.05) @ rotation(2, 0.03) if turned else np.eye(3)

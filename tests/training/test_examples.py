@@ -55,9 +55,9 @@ def test_low_scores_are_doubtful_and_high_ones_weigh_more(tmp_path: Path) -> Non
     assert annotate(rows(tmp_path, " 80.0"), CAMERA, SAME, ["Car"], config).weight.tolist() == [1.0]
 
 
-def test_a_store_of_point_gnn_is_trusted_from_score_5_unless_the_recipe_says_otherwise(tmp_path: Path) -> None:
+def test_a_store_is_trusted_from_the_score_of_its_teachers_card_on_unless_the_recipe_says_otherwise(tmp_path: Path) -> None:
     store = write_world(tmp_path / "store", 6, scored=True)
-    settings = {"architecture": "point_gnn", "teacher": "0" * 64, "classes": ["Car"]}
+    settings = {"architecture": "point_gnn", "teacher": "0" * 64, "classes": ["Car"], "trusted_score": 5.0}
     (store / "provenance.yaml").write_text(yaml.safe_dump(settings))
     source = open_labelled(store)
     scores = np.concatenate([source.labels(i).score for i in range(6) if i != 1])  # frame 1 is empty

@@ -51,6 +51,7 @@ class PointGNN(nn.Module):
     config_type = PointGNNConfig
     classes = ("Car",)
     fingerprint = ""
+    trusted_score = 0.0
 
     def __init__(self, config: PointGNNConfig) -> None:
         super().__init__()
