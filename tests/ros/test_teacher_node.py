@@ -100,6 +100,7 @@ def test_lossless_the_store_is_the_one_of_the_bag_read_directly(
     options = {"bag": bag, "out": online, "exit_at_end": True, "summary": tmp_path / "1.json"}
     arrays = peer.listen(Detection3DArray, "/teacher_node/detections")
     with teacher(tmp_path / "log.txt", 0.15, **options) as process:
+        wait_for(lambda: peer.node.count_publishers("/teacher_node/detections"), what="the teacher's detections")
         with player(tmp_path / "player.txt", bag, rate=4.0, reliable=True) as playing:
             assert playing.wait(60) == 0
         assert process.wait(30) == 0
