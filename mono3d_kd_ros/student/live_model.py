@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
@@ -53,6 +54,20 @@ def load_detector(settings: StudentSettings) -> ImageDetector:
     )  # fmt: skip
 
 
+def _on_a_thread_of_its_own(load: Callable[[StudentSettings], ImageDetector]) -> Callable[[StudentSettings], ImageDetector]:
+    """Let the threads that PyTorch starts for whoever loads and tries a network end with the loading.
+
+    GNU OpenMP counts the threads of all callers together: when they are more than the cores, none may wait awake any more,
+    and the network takes up to twice the time for as long as the node lives.
+    """
+
+    def loaded(settings: StudentSettings) -> ImageDetector:
+        with ThreadPoolExecutor(1, thread_name_prefix="loading") as thread:
+            return thread.submit(load, settings).result()
+
+    return loaded
+
+
 class LiveModel:
     """Holds a detector and the settings it was loaded with. Raises what `load` raises.
 
@@ -60,11 +75,11 @@ class LiveModel:
     """
 
     def __init__(self, load: Callable[[StudentSettings], ImageDetector], settings: StudentSettings) -> None:
-        self._load = load
+        self._load = _on_a_thread_of_its_own(load)
         self._lock = threading.Lock()
         self._closed = False
         self.settings = settings
-        self.detector = load(settings)
+        self.detector = self._load(settings)
         self.replaced = 0
 
     def replace(self, bundle: str) -> None:

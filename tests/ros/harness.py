@@ -40,6 +40,17 @@ def wait_for(condition: Callable[[], Any], timeout: float = 60.0, what: str = ""
     raise AssertionError(f"not within {timeout} s: {what or condition}")
 
 
+def until(act: Callable[[], object], found: Callable[[], Any], timeout: float = 60.0) -> Any:
+    """Act again and again, a tenth of a second apart, until `found` returns something true, and return that."""
+
+    def tried() -> Any:
+        act()
+        time.sleep(0.1)
+        return found()
+
+    return wait_for(tried, timeout)
+
+
 @contextmanager
 def node_process(module: str, parameters: Mapping[str, object], remaps: Mapping[str, str], log: Path) -> Iterator[Any]:
     """Run `python -m module` as a node; end it with SIGINT, and kill it if it does not obey within half a minute."""
