@@ -54,20 +54,6 @@ def load_detector(settings: StudentSettings) -> ImageDetector:
     )  # fmt: skip
 
 
-def _on_a_thread_of_its_own(load: Callable[[StudentSettings], ImageDetector]) -> Callable[[StudentSettings], ImageDetector]:
-    """Let the threads that PyTorch starts for whoever loads and tries a network end with the loading.
-
-    GNU OpenMP counts the threads of all callers together: when they are more than the cores, none may wait awake any more,
-    and the network takes up to twice the time for as long as the node lives.
-    """
-
-    def loaded(settings: StudentSettings) -> ImageDetector:
-        with ThreadPoolExecutor(1, thread_name_prefix="loading") as thread:
-            return thread.submit(load, settings).result()
-
-    return loaded
-
-
 class LiveModel:
     """Holds a detector and the settings it was loaded with. Raises what `load` raises.
 
@@ -75,15 +61,18 @@ class LiveModel:
     """
 
     def __init__(self, load: Callable[[StudentSettings], ImageDetector], settings: StudentSettings) -> None:
-        self._load = _on_a_thread_of_its_own(load)
+        self._load = load
         self._lock = threading.Lock()
         self._closed = False
         self.settings = settings
-        self.detector = self._load(settings)
+        # PyTorch's threads for whoever tries a network must end with the loading, as those of a replacement do. GNU OpenMP
+        # counts all callers' threads together: more than there are cores, and none may wait awake; each frame is late then.
+        with ThreadPoolExecutor(1, thread_name_prefix="loading") as thread:
+            self.detector = thread.submit(load, settings).result()
         self.replaced = 0
 
     def replace(self, bundle: str) -> None:
-        """Load another bundle, which takes seconds, and put it in place.
+        """Load another bundle, which takes seconds, and put it in place; to be called on a thread that then ends.
 
         Raises what `load` raises; the old one then stays.
         """
