@@ -72,13 +72,17 @@ class Bench:
         path = find_recipe(o.recipe)
         content = read_recipe(path, o.set)
         share = o.labelled if arm.labels else 1.0
-        sources: list[dict[str, Any]] = [
-            {"path": o.train, "share": share, "labels": arm.labels, "repeat": round(1 / share)}
-        ]
+        source: dict[str, Any] = {"path": o.train, "share": share, "labels": arm.labels, "repeat": round(1 / share)}
+        sources = [source | ({"targets": o.targets} if o.targets and not arm.labels else {})]
+        if o.targets:
+            # A stored map cannot be mirrored; who learns from labels needs none.
+            content["augment"] = {"flip": 0.5 if arm.labels else 0.0, "scale_crop": 0.0, "colour": 0.0}
+        if o.weights:
+            content |= {"weights": o.weights, "weights_of": "image"}
         if arm.unlabelled:
             sources.append({"path": o.unlabelled})
         content["teacher"] = content["teacher"] | {"start": not arm.labels}
-        schedule = content["stages"][0]["schedule"] | {"seed": seed}
+        schedule = content["stages"][0]["schedule"] | {"seed": seed, "bfloat16": o.bfloat16}
         stages = []
         for number, teach in enumerate(arm.stages):
             epochs = (o.epochs * (number + 1)) // len(arm.stages) - (o.epochs * number) // len(arm.stages)
@@ -145,6 +149,9 @@ def main() -> None:
     parser.add_argument("--val", required=True)
     parser.add_argument("--out", required=True)
     parser.add_argument("--unlabelled", help="a further drive: a set, a raw drive or a bag")
+    parser.add_argument("--targets", help="target store with the teacher's maps and answers to train")
+    parser.add_argument("--weights", help="bundle of a student whose image network all arms start with")
+    parser.add_argument("--bfloat16", action="store_true", help="compute in bfloat16 where there is no GPU")
     parser.add_argument("--recipe", default="cmkd_small")
     parser.add_argument("--labelled", type=float, default=0.1, help="share of train whose labels the arm `labels` sees")
     parser.add_argument("--epochs", type=int, default=14, help="of train, all stages together")

@@ -97,6 +97,9 @@ class CmkdRecipe(Section):
     weights: Path | None = None
     """Where to start from: ImageNet weights of the image backbone, or the bundle of a like student or of a keypoint student
     with the same backbone."""
+    weights_of: Literal["student", "image"] = "student"
+    """What to take from a like student's bundle: all of it, or its image network alone. Map, 2D backbone and head then start
+    as they would without weights."""
     teacher: TeacherConfig | None = None
     sources: tuple[SourceConfig, ...] = ()
     val: tuple[Path, ...] = ()
@@ -204,7 +207,7 @@ class CmkdRun:
             shared = {name: tensor for name, tensor in teacher.state_dict().items() if name.startswith(STARTS)}
             start |= _fitting(shared, start, "the teacher")
         if weights is not None and weights.is_dir():
-            start |= _pretrained(load_bundle(weights), start)
+            start |= _pretrained(load_bundle(weights), start, self.recipe.weights_of)
         return start
 
 
@@ -225,11 +228,13 @@ def _inherited(teacher: BevTeacher) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _pretrained(bundle: Bundle, wanted: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Return what of a student's bundle a bird's-eye student starts with: all of its like, a keypoint student's backbone."""
+def _pretrained(bundle: Bundle, wanted: Mapping[str, Tensor], part: str) -> dict[str, Tensor]:
+    """Return what of a student's bundle a bird's-eye student starts with: of a keypoint student, its backbone."""
     tensors = bundle.tensors
     if bundle.card.architecture == "keypoint":
         tensors = {f"image_network.{name}": tensor for name, tensor in tensors.items() if name.startswith("backbone.")}
+    if part == "image":
+        tensors = {name: tensor for name, tensor in tensors.items() if name.startswith("image_network.")}
     return _fitting(tensors, wanted, str(bundle.path))
 
 

@@ -9,7 +9,7 @@ import signal
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import lightning.pytorch as pl
 import torch
@@ -63,7 +63,7 @@ def fit(
     trainer = pl.Trainer(
         max_epochs=schedule.epochs, default_root_dir=out, accelerator="auto", **_processes(),
         accumulate_grad_batches=schedule.accumulate,
-        precision="16-mixed" if torch.cuda.is_available() else "32-true",
+        precision=_precision(schedule),
         gradient_clip_val=schedule.gradient_clip, check_val_every_n_epoch=schedule.validate_every,
         num_sanity_val_steps=0, log_every_n_steps=10, callbacks=[*_callbacks(schedule, out, quiet), *callbacks],
         enable_progress_bar=not quiet, enable_model_summary=False, limit_val_batches=1.0 if validate else 0,
@@ -81,6 +81,12 @@ def fit(
             # Lightning turns Ctrl-C into an exit of its own.
             signal.signal(signal.SIGINT, signal.default_int_handler)
             raise KeyboardInterrupt from None
+
+
+def _precision(schedule: ScheduleConfig) -> Literal["16-mixed", "bf16-mixed", "32-true"]:
+    if torch.cuda.is_available():
+        return "16-mixed"
+    return "bf16-mixed" if schedule.bfloat16 else "32-true"
 
 
 def _processes() -> dict[str, Any]:

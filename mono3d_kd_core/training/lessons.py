@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -48,12 +49,13 @@ class Lesson(Example):
     """An example, and what a teacher needs or said.
 
     points (N,4) are those of the picture, LiDAR frame, as recorded: also where the picture is mirrored. `labelled` says
-    whether the annotation may be taught. said is a teacher's stored answer, not mirrored either.
+    whether the annotation may be taught. answers is the target store that has a teacher's answer, not mirrored either; it is
+    read when it is wanted: those of a drive are too many for memory.
     """
 
     points: NDArray[np.float32] | None = None
     labelled: bool = False
-    said: TeacherOutput | None = None
+    answers: Path | None = None
 
     def frame(self) -> SensorFrame:
         """Return what a teacher looks at: the world as the picture shows it, perhaps mirrored."""
@@ -76,19 +78,25 @@ class Lesson(Example):
     def stored(self, want: Want) -> TeacherOutput | None:
         """Return what is wanted of the teacher's stored answer, as the picture shows it.
 
-        Raises DataError for a map that would have to be mirrored.
+        Raises DataError for a map that would have to be mirrored, and for an answer that is damaged.
         """
-        if self.said is None:
+        if self.answers is None:
             return None
-        bev = self.said.bev if Want.BEV_FEATURES in want else None
-        responses = self.said.responses if Want.RESPONSES in want else None
+        said = _opened(self.answers).read(self.id)
+        bev = said.bev if Want.BEV_FEATURES in want else None
+        responses = said.responses if Want.RESPONSES in want else None
         if not self.mirrored:
-            return TeacherOutput(self.said.boxes, bev, responses)
+            return TeacherOutput(said.boxes, bev, responses)
         if bev is not None or responses is not None:
             raise DataError(
                 f"frame {self.id}: a stored map cannot be mirrored; set augment.flip to 0, or let the teacher look itself"
             )
-        return TeacherOutput(self.said.boxes.mirrored())
+        return TeacherOutput(said.boxes.mirrored())
+
+
+@cache
+def _opened(store: Path) -> TargetStore:
+    return TargetStore(store)
 
 
 @dataclass
@@ -111,10 +119,10 @@ class _Source:
         self._labelled = open_labelled(config.path) if config.labels else None
         self.frames: FrameSource | Labelled = self._labelled or open_source(config.path, config.rig)
         self.data = trusting(data, self.frames.name)
-        self.store = None if config.targets is None else TargetStore(config.targets)
+        store = None if config.targets is None else _opened(config.targets)
         count = len(self.frames)
         chosen = np.unique(np.linspace(0, count - 1, max(1, round(config.share * count))).round().astype(int))
-        self.chosen = [i for i in chosen.tolist() if self.store is None or self.store.has(self.frames.ids[i])]
+        self.chosen = [i for i in chosen.tolist() if store is None or store.has(self.frames.ids[i])]
         if not self.chosen:
             raise DataError(f"{config.targets}: holds no targets of the frames of {config.path}")
 
@@ -123,13 +131,6 @@ class _Source:
         if self._labelled is not None:
             return self._labelled.labels(index)
         return KittiLabels.from_boxes(Boxes3D.empty("camera"), frame.rig.camera)
-
-    def said(self, id_: str) -> TeacherOutput | None:
-        """Return what the store says of a frame."""
-        if self.store is None:
-            return None
-        targets = self.store.read(id_)
-        return TeacherOutput(targets.boxes, targets.bev, targets.responses)
 
 
 class Lessons:
@@ -163,7 +164,7 @@ class Lessons:
         return Lesson(
             frame.id, letterbox.image(frame.image), letterbox.camera(camera),
             annotate(labels, camera, letterbox, self.classes, source.data), Reference.of(labels, frame.rig),
-            frame.rig.T_camera_lidar, False, points, source.config.labels, source.said(frame.id),
+            frame.rig.T_camera_lidar, False, points, source.config.labels, source.config.targets,
         )  # fmt: skip
 
     def __iter__(self) -> Iterator[Lesson]:
@@ -174,7 +175,8 @@ class Lessons:
         return [
             {
                 "source": str(s.config.path), "frames": len(s.frames), "used": len(s.chosen), "repeat": s.config.repeat,
-                "labelled": len(s.chosen) * s.config.labels, "stored_targets": len(s.chosen) * (s.store is not None),
+                "labelled": len(s.chosen) * s.config.labels,
+                "stored_targets": len(s.chosen) * (s.config.targets is not None),
             }
             for s in self._sources
         ]  # fmt: skip

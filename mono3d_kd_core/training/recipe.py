@@ -68,6 +68,9 @@ class ScheduleConfig(Section):
     """Share of all steps."""
     gradient_clip: float = Field(default=10.0, gt=0)
     """Largest norm of the gradient."""
+    bfloat16: bool = False
+    """Compute a student in bfloat16 where there is no GPU: half the time on a processor that has it. Weights and losses
+    stay float32. A GPU computes in half precision anyway."""
     ema: float | None = Field(default=None, gt=0, lt=1)
     """Decay of an exponential moving average of the weights, which is then what is validated and kept."""
     validate_every: int = Field(default=1, gt=0)

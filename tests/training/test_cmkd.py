@@ -208,6 +208,20 @@ def test_a_store_s_answers_are_those_of_the_teacher_asked_at_once(place: Path, t
         CmkdRun(always, [], [], tmp_path / "flip").train(quiet=True)
 
 
+def test_a_student_can_start_with_the_eyes_of_its_like(place: Path, tmp_path: Path) -> None:
+    seen = [{"name": "depth", "teach": {"depth": 1}, "schedule": schedule(1, bfloat16=True)}]
+    like = CmkdRun(recipe(place, stages=seen), [], [], tmp_path / "like").train(quiet=True)
+    features = [{"name": "features", "teach": {"features": 4}, "schedule": schedule(1, learning_rate=1e-9, seed=5)}]
+    changes = {"stages": features, "weights": like.path, "teacher": {"bundle": place / "teacher", "start": False}}
+    parts = ("image_network.backbone.conv1.weight", "collapse.0.weight", "dense_head.conv_cls.weight")
+    alike = {}
+    for of in ("image", "student"):
+        run = CmkdRun(recipe(place, **changes, weights_of=of), [], [], tmp_path / of)
+        found = run.train(quiet=True).tensors
+        alike[of] = [torch.allclose(found[name], like.tensors[name], atol=1e-5) for name in parts]
+    assert alike == {"image": [True, False, False], "student": [True, True, True]}
+
+
 def test_a_stored_teacher_s_boxes_teach_as_labels(place: Path, tmp_path: Path) -> None:
     teacher = load_teacher(place / "teacher")
     with TargetStore(tmp_path / "store", Provenance.of(teacher, TargetSettings(bev=True))) as store:
