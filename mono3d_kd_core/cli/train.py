@@ -12,7 +12,7 @@ def command(
     recipe: Annotated[str, typer.Argument(help="A YAML file, or the name of a packaged recipe such as keypoint_small.")],
     data: Annotated[
         list[Path] | None,
-        typer.Option(help="Labels, target store or simulated set in KITTI's layout; repeatable. A recipe may name it."),
+        typer.Option(help="KITTI folder with labels, target store, or drive file of a bag and its labels; repeatable."),
     ] = None,
     out: Annotated[
         Path | None, typer.Option(help="Folder of the run: checkpoints, logs, bundle. Default: runs/RECIPE.")

@@ -15,6 +15,8 @@ from mono3d_kd_core.frames import SensorFrame
 from mono3d_kd_core.geometry.camera import CameraModel
 from mono3d_kd_core.geometry.rigid import Matrix
 from mono3d_kd_core.io.kitti import KittiLabels, KittiObjectSource
+from mono3d_kd_core.io.labelled import LabelledDrive, label_folder
+from mono3d_kd_core.io.open import open_source
 from mono3d_kd_core.io.settings import read_settings
 from mono3d_kd_core.students.base import Annotation
 from mono3d_kd_core.students.letterbox import Letterbox
@@ -42,7 +44,7 @@ class Example:
 
 
 class Labelled(Protocol):
-    """A source of frames that also has labels, by the same index: a KITTI folder, a target store, a simulated set."""
+    """A source of frames that also has labels, by the same index."""
 
     name: str
 
@@ -137,10 +139,21 @@ def trusted_score(folder: str) -> float | None:
 
 
 def open_labelled(path: Path) -> Labelled:
-    """Open a folder in KITTI's layout with label_2/: labels, a target store or a simulated set. Raises DataError."""
-    source = KittiObjectSource(path)
-    labelled = {file.stem for file in (source.folder / "label_2").glob("*.txt")}
-    ids = [id_ for id_ in source.ids if id_ in labelled]
-    if not ids:
-        raise DataError(f"{path}: none of its {len(source)} frames has a label file in {source.folder / 'label_2'}")
-    return KittiObjectSource(path, ids=ids)
+    """Open a drive with its labels: a folder in KITTI's layout with label_2/, or a drive file that names both.
+
+    Raises DataError that says what to give instead of a drive without labels.
+    """
+    source, folder = open_source(path), label_folder(path)
+    if folder is None:
+        raise DataError(
+            f"{path}: nobody has labelled its objects. Let a LiDAR teacher do so, and give what it makes: mono3d-kd targets "
+            f"{path} --teacher BUNDLE --out STORE; or give a drive file, YAML with drive: {path} and labels: a folder of "
+            "KITTI label files <frame id>.txt"
+        )
+    beside = isinstance(source, KittiObjectSource) and folder.parent == source.folder
+    if not beside and (folder.parent / PROVENANCE).is_file():
+        raise DataError(
+            f"{path}: the labels are a target store's; give {folder.parent} itself, which holds the pictures, too, and says "
+            "from which score on its boxes are trusted"
+        )
+    return LabelledDrive(source, folder)

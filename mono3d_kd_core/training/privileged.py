@@ -57,8 +57,8 @@ PARTS = {
 class PrivilegedRun:
     """All stages of a recipe: teacher/, baseline/ where asked for, and student/ below `out`, each a run of its own.
 
-    data and val are folders in KITTI's layout with label_2/, and velodyne/ where depth is the LiDAR's. The student's bundle
-    is the result.
+    data and val are labelled drives, see `open_labelled`, with LiDAR where depth is the LiDAR's. The student's bundle is the
+    result.
     """
 
     recipe: Method

@@ -18,6 +18,7 @@ from rich.progress import track as rich_track
 from mono3d_kd_core.deploy.bundle import Bundle, Card, TrainedCamera, load_bundle, save_bundle
 from mono3d_kd_core.errors import ModelError
 from mono3d_kd_core.geometry.camera import CameraModel
+from mono3d_kd_core.io.labelled import label_folder
 from mono3d_kd_core.students.backbones import load_backbone_weights
 from mono3d_kd_core.students.keypoint import KeypointConfig, KeypointStudent
 from mono3d_kd_core.students.keypoint_targets import network_focal
@@ -46,7 +47,7 @@ NETWORKS: Mapping[type[PeakConfig], Callable[[Any], PeakStudent]] = {
 class Run:
     """What a training run reads and where it writes.
 
-    data and val are folders in KITTI's layout with label_2/ (labels, target stores, simulated sets); out gets
+    data and val are labelled drives, see `open_labelled`: KITTI folders, target stores, bags with labels; out gets
     checkpoints/, logs/, recipe.yaml and, at the end, bundle/. What a method does otherwise, it overrides.
     """
 
@@ -172,18 +173,18 @@ def trained_camera(cameras: Sequence[CameraModel]) -> TrainedCamera:
     return TrainedCamera.model_validate({k: type(of[0][k])(np.median([c[k] for c in of])) for k in of[0]})
 
 
-def labels_hash(folders: Sequence[Path]) -> str:
-    """Return the sha256 of all label files, in order: what was taught."""
+def labels_hash(drives: Sequence[Path]) -> str:
+    """Return the sha256 of all label files of labelled drives, in order: what was taught."""
+    return files_hash([folder for folder in map(label_folder, drives) if folder is not None])
+
+
+def files_hash(folders: Sequence[Path]) -> str:
+    """Return the sha256 of the label files of folders, in order."""
     digest = hashlib.sha256()
     for folder in folders:
-        for file in sorted(open_labels(folder).glob("*.txt")):
+        for file in sorted(folder.glob("*.txt")):
             digest.update(file.name.encode() + file.read_bytes())
     return digest.hexdigest()
-
-
-def open_labels(folder: Path) -> Path:
-    """Return the folder of label files of a data set."""
-    return next((place for place in (folder / "label_2", folder / "training" / "label_2") if place.is_dir()), folder)
 
 
 def _scores(module: TrainingModule) -> tuple[np.ndarray[Any, np.dtype[np.float64]], np.ndarray[Any, np.dtype[np.bool_]]]:

@@ -107,7 +107,7 @@ class TeacherModule(pl.LightningModule):
 
 @dataclass(frozen=True)
 class TeacherRun:
-    """A whole run: data and val are folders in KITTI's layout with label_2/ and LiDAR; out as for students."""
+    """A whole run: data and val are labelled drives with LiDAR, see `open_labelled`; out as for students."""
 
     recipe: TeacherRecipe
     data: Sequence[Path]

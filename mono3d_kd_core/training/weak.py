@@ -16,7 +16,7 @@ from mono3d_kd_core.training.leaks import Guard
 from mono3d_kd_core.training.lessons import Lesson, collate_lessons
 from mono3d_kd_core.training.module import TrainingModule
 from mono3d_kd_core.training.privileged import PrivilegedModule
-from mono3d_kd_core.training.run import Run, labels_hash, progress
+from mono3d_kd_core.training.run import Run, files_hash, progress
 from mono3d_kd_core.training.weak_lessons import WeakLesson, WeakLessons
 from mono3d_kd_core.training.weak_recipe import SkdRecipe, WeakSourceConfig
 
@@ -55,7 +55,7 @@ class WeakRun(Run):
     def _origin(self) -> dict[str, str]:
         folders = WeakLessons(self.sources, self.recipe, Guard(), self.out / "depth").label_folders
         depth = self.recipe.depth.source if self.recipe.teach.wants_depth else "none"
-        return {"method": self.recipe.architecture, "labels_sha256": labels_hash(folders), "depth": depth}
+        return {"method": self.recipe.architecture, "labels_sha256": files_hash(folders), "depth": depth}
 
 
 class WeakModule(PrivilegedModule):

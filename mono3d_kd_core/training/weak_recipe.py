@@ -32,7 +32,8 @@ class WeakSourceConfig(Section):
     rig: Path | None = None
     """Rig file of a bag; guessed without."""
     boxes: Path | None = None
-    """KITTI label files <id>.txt, of which class, 2D box, truncation and occlusion are read; default: label_2/."""
+    """KITTI label files <id>.txt, of which class, 2D box, truncation and occlusion are read; default: the
+    drive file's, or label_2/."""
     depth: Path | None = None
     """Instead of depth.folder."""
 

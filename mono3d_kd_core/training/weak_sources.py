@@ -9,6 +9,7 @@ from mono3d_kd_core.frames import FrameSource
 from mono3d_kd_core.io.bag import BagSource
 from mono3d_kd_core.io.bag_depth import write_depth_maps
 from mono3d_kd_core.io.kitti import KittiObjectSource
+from mono3d_kd_core.io.labelled import label_folder
 from mono3d_kd_core.io.open import open_source
 from mono3d_kd_core.training.examples import trusting
 from mono3d_kd_core.training.recipe import DataConfig
@@ -20,7 +21,7 @@ class WeakSource:
 
     def __init__(self, config: WeakSourceConfig, recipe: SkdRecipe, keep: Path) -> None:
         self.frames: FrameSource = open_source(config.path, config.rig)
-        self.boxes = _boxes_of(config, self.frames, recipe)
+        self.boxes = _boxes_of(config, recipe)
         self.data: DataConfig = trusting(recipe.data, self.frames.name)
         self.maps: Path | None = None
         self.per_metre = recipe.depth.per_metre
@@ -50,16 +51,17 @@ class WeakSource:
                 )
 
 
-def _boxes_of(config: WeakSourceConfig, frames: FrameSource, recipe: SkdRecipe) -> Path:
+def _boxes_of(config: WeakSourceConfig, recipe: SkdRecipe) -> Path:
     given = config.boxes or recipe.boxes
     if given is not None:
         return given
-    if isinstance(frames, KittiObjectSource):
-        return frames.folder / "label_2"
-    raise DataError(
-        f"{config.path}: nobody has boxed its objects; give boxes: a folder of KITTI label files <frame id>.txt, of which "
-        "class and 2D box are read"
-    )
+    folder = label_folder(config.path)
+    if folder is None:
+        raise DataError(
+            f"{config.path}: nobody has boxed its objects; give boxes: a folder of KITTI label files <frame id>.txt, of "
+            f"which class and 2D box are read, or a drive file, YAML with drive: {config.path} and labels: that folder"
+        )
+    return folder
 
 
 def _maps_of(config: WeakSourceConfig, frames: FrameSource, depth: DepthPriorConfig) -> Path:
