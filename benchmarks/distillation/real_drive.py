@@ -33,6 +33,7 @@ from mono3d_kd_core.training.choice import planned_run
 from mono3d_kd_core.training.examples import TRUSTED_SCORES, Labelled, open_labelled
 from mono3d_kd_core.training.leaks import Guard
 from mono3d_kd_core.training.matching import found_share
+from mono3d_kd_core.training.recipe import find_recipe, read_recipe
 
 CHANGES = ("schedule.batch_size=4", "schedule.learning_rate=1e-3", "augment.scale_crop=0.3")
 """To the recipe, where --set says nothing else."""
@@ -65,6 +66,22 @@ def targets_of(source: Path, teacher: Path, store: Path) -> Path:
         make_targets(opened, loaded, targets, lambda done, total: print(f"\r{done}/{total}", end=""), report)
     print(f"\n{report}")
     return store
+
+
+def taught(options: argparse.Namespace, targets: Path) -> Path:
+    """Train the student on by the targets, or go on with it; returns its bundle."""
+    content, out = read_recipe(find_recipe(options.recipe)), options.out / "student"
+    times = {"epochs": options.epochs, "validate_every": options.epochs}
+    if content["architecture"] == "cmkd":
+        # The drive is no validation set of its own there: a frame that is taught is refused as one.
+        (stage,) = content["stages"]
+        changes, val, end = [f"stages={[stage | {'schedule': stage['schedule'] | times}]}"], [], out / stage["name"]
+    else:
+        changes, val, end = [*CHANGES, *(f"schedule.{name}={n}" for name, n in times.items())], [targets], out
+    if not (end / "bundle" / "card.yaml").is_file():
+        run = planned_run(options.recipe, [*changes, f"weights={options.student}", *options.set], [targets], val, out)
+        run.train((end / "checkpoints" / "last.ckpt").is_file())
+    return end / "bundle"
 
 
 def unseen(source: Labelled, drive: FrameSource, left_out: Sequence[str]) -> list[int]:
@@ -108,7 +125,7 @@ def main() -> None:
     parser.add_argument("--student", type=Path, required=True, help="bundle of the student from simulation")
     parser.add_argument("--others", type=Path, required=True, help="labelled frames of other drives, in KITTI's layout")
     parser.add_argument("--leave-out", nargs="*", default=[], help="ids of the others that are of the same drive")
-    parser.add_argument("--recipe", default="keypoint_small")
+    parser.add_argument("--recipe", default="keypoint_small", help="cmkd_boxes for a bird's-eye student")
     parser.add_argument("--epochs", type=int, default=24)
     parser.add_argument("--set", action="append", default=[], help="change a key of the recipe")
     parser.add_argument("--out", type=Path, required=True)
@@ -116,22 +133,17 @@ def main() -> None:
     trusted = TRUSTED_SCORES.get(read_card(o.teacher).architecture, 0.3)
     drive_targets = targets_of(o.drive, o.teacher, o.out / "targets" / "drive")
     other_targets = targets_of(o.others, o.teacher, o.out / "targets" / "others")
-    student = o.out / "student"
-    if not (student / "bundle" / "card.yaml").is_file():
-        length = [f"schedule.{name}={o.epochs}" for name in ("epochs", "validate_every")]
-        changes = [*CHANGES, *length, f"weights={o.student}", *o.set]
-        run = planned_run(o.recipe, changes, [drive_targets], [drive_targets], student)
-        run.train((student / "checkpoints" / "last.ckpt").is_file())
+    student = taught(o, drive_targets)
     drive, others = open_source(o.drive), open_labelled(o.others)
-    taught, said = open_labelled(drive_targets), open_labelled(other_targets)
+    drive_said, others_said = open_labelled(drive_targets), open_labelled(other_targets)
     comparisons = [
-        Comparison("the drive, against the teacher", taught, range(len(taught)), trusted),
-        Comparison("other drives, against the teacher", said, unseen(said, drive, o.leave_out), trusted),
+        Comparison("the drive, against the teacher", drive_said, range(len(drive_said)), trusted),
+        Comparison("other drives, against the teacher", others_said, unseen(others_said, drive, o.leave_out), trusted),
         Comparison("other drives, against the labels", others, unseen(others, drive, o.leave_out)),
     ]
     lines = [
         "| student | frames | score at least | cars nearer than 40 m | found within 2 m | right |", "|---" * 6 + "|",
-        *rows("before", o.student, comparisons), *rows("after", student / "bundle", comparisons),
+        *rows("before", o.student, comparisons), *rows("after", student, comparisons),
     ]  # fmt: skip
     write_atomically(o.out / "table.md", ("\n".join(lines) + "\n").encode())
     print("\n".join(lines))

@@ -26,6 +26,7 @@ from mono3d_kd_core.resources import resource
 from mono3d_kd_core.students.backbones import load_backbone_weights
 from mono3d_kd_core.students.bev.config import BevConfig
 from mono3d_kd_core.students.bev.student import BevStudent
+from mono3d_kd_core.targets.store import PROVENANCE
 from mono3d_kd_core.teachers.anchored import AnchorTeacher
 from mono3d_kd_core.teachers.base import Teacher
 from mono3d_kd_core.teachers.centerpoint import CenterTeacher
@@ -93,7 +94,8 @@ class CmkdRecipe(Section):
 
     architecture: Literal["cmkd"]
     student: BevConfig = BevConfig()
-    """What of map, 2D backbone and head is not said here is the teacher's."""
+    """What of map, 2D backbone and head is not said here is the teacher's; without a teacher all that is not said is that of
+    the student whose bundle `weights` names."""
     weights: Path | None = None
     """Where to start from: ImageNet weights of the image backbone, or the bundle of a like student or of a keypoint student
     with the same backbone."""
@@ -175,12 +177,16 @@ class CmkdRun:
         return run.train(resume and (out / "checkpoints" / "last.ckpt").is_file(), quiet).path
 
     @property
+    def _weights(self) -> Path | None:
+        return None if self.recipe.weights is None else _packaged(self.recipe.weights)
+
+    @property
     def _val(self) -> tuple[Path, ...]:
         return tuple(self.val) or self.recipe.val
 
     def _lessons(self, c: BevConfig, quiet: bool) -> tuple[Lessons, Examples | None]:
         size, classes = (c.input_height, c.input_width), list(c.classes)
-        sources = [SourceConfig(path=path) for path in self.data] or list(self.recipe.sources)
+        sources = [self._given(path) for path in self.data] or list(self.recipe.sources)
         guard, labelled = Guard(), [open_labelled(path) for path in self._val]
         for source in labelled:
             frames = (source[i] for i in _track(quiet)(range(len(source)), "reading validation frames"))
@@ -188,9 +194,17 @@ class CmkdRun:
         val = Examples(labelled, classes, size, self.recipe.data) if labelled else None
         return Lessons(sources, classes, size, self.recipe.data, guard), val
 
+    def _given(self, path: Path) -> SourceConfig:
+        """Return a source named on the command line; who taught a target store speaks where the recipe names no teacher."""
+        speaks = self.recipe.teacher is None and (path / PROVENANCE).is_file()
+        return SourceConfig(path=path, targets=path if speaks else None)
+
     def _student_config(self, teacher: BevTeacher | None) -> BevConfig:
-        config = self.recipe.student
+        config, weights = self.recipe.student, self._weights
         inherited = {} if teacher is None else _inherited(teacher)
+        if teacher is None and weights is not None and weights.is_dir():
+            card = load_bundle(weights).card
+            inherited = card.config if card.architecture == BevStudent.architecture else {}
         missing = {name: value for name, value in inherited.items() if name not in config.model_fields_set}
         return BevConfig.model_validate(config.model_dump() | missing)
 
@@ -199,7 +213,7 @@ class CmkdRun:
         seed = self.recipe.stages[0].schedule.seed
         pl.seed_everything(seed, verbose=False)
         student = BevStudent(config)
-        weights = None if self.recipe.weights is None else _packaged(self.recipe.weights)
+        weights = self._weights
         if weights is not None and weights.is_file():
             load_backbone_weights(student.image_network.get_submodule("backbone"), weights)
         start = student.state_dict()

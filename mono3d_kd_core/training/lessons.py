@@ -78,13 +78,18 @@ class Lesson(Example):
     def stored(self, want: Want) -> TeacherOutput | None:
         """Return what is wanted of the teacher's stored answer, as the picture shows it.
 
-        Raises DataError for a map that would have to be mirrored, and for an answer that is damaged.
+        Raises DataError for a map that would have to be mirrored, and for an answer that lacks what is wanted.
         """
         if self.answers is None:
             return None
         said = _opened(self.answers).read(self.id)
         bev = said.bev if Want.BEV_FEATURES in want else None
         responses = said.responses if Want.RESPONSES in want else None
+        if (Want.BEV_FEATURES in want and bev is None) or (Want.RESPONSES in want and responses is None):
+            raise DataError(
+                f"{self.answers}: frame {self.id} was stored without what is to be taught; make the targets with --bev and "
+                "--responses by a teacher that has a bird's-eye map, or let the teacher look itself"
+            )
         if not self.mirrored:
             return TeacherOutput(said.boxes, bev, responses)
         if bev is not None or responses is not None:

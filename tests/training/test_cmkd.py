@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 
-from mono3d_kd_core.deploy.bundle import Card, load_bundle, save_bundle
+from mono3d_kd_core.deploy.bundle import Bundle, Card, load_bundle, save_bundle
 from mono3d_kd_core.deploy.loading import build_student, load_teacher
 from mono3d_kd_core.errors import DataError, ModelError
 from mono3d_kd_core.frames import Rig, SensorFrame
@@ -26,6 +26,7 @@ from mono3d_kd_core.io.open import open_source
 from mono3d_kd_core.targets import Provenance, TargetSettings, TargetStore, make_targets
 from mono3d_kd_core.teachers.centerpoint import CenterPillars, CenterPillarsConfig
 from mono3d_kd_core.teachers.pointpillars import PointPillars, PointPillarsConfig
+from mono3d_kd_core.training.choice import planned_run
 from mono3d_kd_core.training.cmkd import CmkdRecipe, CmkdRun
 from mono3d_kd_core.training.leaks import Guard
 from mono3d_kd_core.training.lessons import Lessons, SourceConfig
@@ -234,6 +235,26 @@ def test_a_stored_teacher_s_boxes_teach_as_labels(place: Path, tmp_path: Path) -
     taught = recipe(place, student=shape, teacher=None, stages=stages, sources=sources, augment=always)
     run = CmkdRun(taught, [], [], tmp_path / "out")
     assert run.train(quiet=True).card.kind == "student"
+
+
+def test_any_teacher_s_boxes_teach_a_student_on(place: Path, tmp_path: Path) -> None:
+    first = CmkdRun(recipe(place), [], [], tmp_path / "first").train(quiet=True)
+    teacher = load_teacher(place / "teacher")
+    with TargetStore(tmp_path / "store", Provenance.of(teacher, TargetSettings(responses=False))) as store:
+        make_targets(open_source(place / "drive"), teacher, store)
+    changes = ["stages=[{name: boxes, teach: {pseudo_labels: 1}, schedule: {epochs: 1, batch_size: 2}}]"]
+    on = planned_run("cmkd_boxes", [*changes, f"weights={first.path}"], [tmp_path / "store"], [], tmp_path / "on")
+    bundle = on.train(quiet=True)
+    assert isinstance(bundle, Bundle)
+    shape = {name: value for name, value in bundle.card.config.items() if name != "pose"}
+    assert shape == {name: value for name, value in first.card.config.items() if name != "pose"}
+    assert json.loads((tmp_path / "on" / "boxes" / "sources.json").read_text())[0]["stored_targets"] == 6
+    head = "dense_head.conv_cls.weight"
+    assert not torch.equal(bundle.tensors[head], first.tensors[head])
+    # It has boxes only, and says so to who wants maps.
+    sources = [{"path": place / "drive", "targets": tmp_path / "store"}]
+    with pytest.raises(DataError, match="stored without what is to be taught"):
+        CmkdRun(recipe(place, sources=sources), [], [], tmp_path / "maps").train(quiet=True)
 
 
 def test_a_centerpoint_teaches_a_student_with_its_head(place: Path, tmp_path: Path) -> None:
