@@ -39,14 +39,14 @@ class Distiller(nn.Module, ABC):
     """A method of distillation. It may own modules that are trained with the student; they never reach a bundle."""
 
     @property
-    @abstractmethod
     def want(self) -> Want:
-        """What to ask a teacher for beside its boxes."""
+        """What to ask a LiDAR detector for beside its boxes; nothing, unless a method says so."""
+        return Want.BOXES
 
     @property
-    @abstractmethod
     def wants_teacher(self) -> bool:
-        """Whether a teacher is needed at all."""
+        """Whether a LiDAR detector is needed at all; not, where the teacher is the distiller's own."""
+        return False
 
     @property
     def untaught(self) -> Sequence[nn.Module]:

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import Tensor, nn
 
 from mono3d_kd_core.students.backbones import BackboneName, build_backbone
-from mono3d_kd_core.students.keypoint import IMAGENET_MEAN, IMAGENET_STD
+from mono3d_kd_core.students.peaks import IMAGENET_MEAN, IMAGENET_STD
 from mono3d_kd_core.students.resnet import Bottleneck, ResNet
 
 

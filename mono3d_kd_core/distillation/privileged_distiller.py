@@ -20,7 +20,6 @@ from mono3d_kd_core.students.base import Annotation, Student, StudentOutput
 from mono3d_kd_core.students.bev.student import BevOutput
 from mono3d_kd_core.students.keypoint import KeypointOutput
 from mono3d_kd_core.students.query.student import QueryOutput
-from mono3d_kd_core.teachers.base import Want
 
 Host = TypeVar("Host", bound=Student)
 Output = TypeVar("Output", bound=KeypointOutput | QueryOutput | BevOutput)
@@ -54,16 +53,6 @@ class PrivilegedDistiller(Distiller, Generic[Host, Output]):
     def teacher(self) -> Host:
         """Who teaches; frozen."""
         return self._networks[1]
-
-    @property
-    def want(self) -> Want:
-        """Nothing: the teacher is this distiller's own."""
-        return Want.BOXES
-
-    @property
-    def wants_teacher(self) -> bool:
-        """No LiDAR detector is asked."""
-        return False
 
     @property
     def wants_depth(self) -> bool:

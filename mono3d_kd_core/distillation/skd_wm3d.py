@@ -28,7 +28,6 @@ from mono3d_kd_core.students.base import StudentOutput
 from mono3d_kd_core.students.keypoint import KeypointOutput, KeypointStudent
 from mono3d_kd_core.students.keypoint_losses import depth_of, laplacian_depth_loss
 from mono3d_kd_core.students.keypoint_targets import STRIDE, network_focal
-from mono3d_kd_core.teachers.base import Want
 
 
 class SkdWeights(BaseModel):
@@ -91,16 +90,6 @@ class SkdWm3d(Distiller):
     def student(self) -> KeypointStudent:
         """Whom it teaches."""
         return self._student[0]
-
-    @property
-    def want(self) -> Want:
-        """Nothing: the teacher is this distiller's own."""
-        return Want.BOXES
-
-    @property
-    def wants_teacher(self) -> bool:
-        """No LiDAR detector is asked."""
-        return False
 
     @property
     def wants_depth(self) -> bool:

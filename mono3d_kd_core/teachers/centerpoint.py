@@ -14,11 +14,7 @@ from mono3d_kd_core.heads.center_loss import center_loss, center_targets
 from mono3d_kd_core.teachers.base import Responses
 from mono3d_kd_core.teachers.bev_backbone import BevBackbone
 from mono3d_kd_core.teachers.lidar import LidarConfig, LidarTeacher
-from mono3d_kd_core.teachers.pillars import PillarFeatures, PillarMap
-from mono3d_kd_core.teachers.sparse_backbone import SparseBackbone
-from mono3d_kd_core.teachers.sparse_tensor import SparseTensor
-from mono3d_kd_core.teachers.volumes import PillarConfig, VoxelConfig
-from mono3d_kd_core.teachers.voxels import Voxels
+from mono3d_kd_core.teachers.volumes import OnPillars, OnVoxels, PillarConfig, VoxelConfig
 
 
 class CenterConfig(LidarConfig):
@@ -99,7 +95,7 @@ class CenterPointConfig(VoxelConfig, CenterConfig):
     nms_before: int = Field(500, gt=0)
 
 
-class CenterPoint(CenterTeacher):
+class CenterPoint(OnVoxels, CenterTeacher):
     """Means of voxels -> residual sparse 3D backbone -> 2D backbone -> centre head; answers every 4 voxels."""
 
     architecture = "centerpoint"
@@ -108,11 +104,7 @@ class CenterPoint(CenterTeacher):
 
     def __init__(self, config: CenterPointConfig) -> None:
         super().__init__(config, config.bev_channels)
-        self.backbone_3d = SparseBackbone(4, config.widths, config.out_width, config.residual)
-
-    def ground(self, clouds: list[Voxels]) -> Tensor:
-        """Return the bird's-eye map (B,C,rows,columns) of a batch."""
-        return self.backbone_3d.ground_map(clouds, self.config.grid)
+        self.add_voxels(config)
 
 
 class CenterPillarsConfig(PillarConfig, CenterConfig):
@@ -126,7 +118,7 @@ class CenterPillarsConfig(PillarConfig, CenterConfig):
     nms_before: int = Field(500, gt=0)
 
 
-class CenterPillars(CenterTeacher):
+class CenterPillars(OnPillars, CenterTeacher):
     """Pillars -> pseudo-image -> 2D backbone -> centre head; answers at every pillar."""
 
     architecture = "centerpoint_pillar"
@@ -135,10 +127,4 @@ class CenterPillars(CenterTeacher):
 
     def __init__(self, config: CenterPillarsConfig) -> None:
         super().__init__(config, config.width)
-        self.vfe = PillarFeatures(config.grid, config.width)
-        self.map_to_bev_module = PillarMap(config.grid, config.width, config.map_layers)
-
-    def ground(self, clouds: list[Voxels]) -> Tensor | SparseTensor:
-        """Return the bird's-eye map (B,C,rows,columns) of a batch, or its occupied cells."""
-        ground: Tensor | SparseTensor = self.map_to_bev_module(self.vfe, clouds)
-        return ground
+        self.add_pillars(config)

@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-from torch import Tensor
-
 from mono3d_kd_core.teachers.anchored import AnchorConfig, AnchorTeacher
-from mono3d_kd_core.teachers.pillars import PillarFeatures, PillarMap
-from mono3d_kd_core.teachers.sparse_tensor import SparseTensor
-from mono3d_kd_core.teachers.volumes import PillarConfig
-from mono3d_kd_core.teachers.voxels import Voxels
+from mono3d_kd_core.teachers.volumes import OnPillars, PillarConfig
 
 
 class PointPillarsConfig(PillarConfig, AnchorConfig):
@@ -23,7 +18,7 @@ class PointPillarsConfig(PillarConfig, AnchorConfig):
         )  # fmt: skip
 
 
-class PointPillars(AnchorTeacher):
+class PointPillars(OnPillars, AnchorTeacher):
     """Pillars → pseudo-image → 2D backbone → anchor head. 4,834,888 parameters in OpenPCDet's KITTI shape."""
 
     architecture = "pointpillars"
@@ -32,10 +27,4 @@ class PointPillars(AnchorTeacher):
 
     def __init__(self, config: PointPillarsConfig) -> None:
         super().__init__(config, config.width)
-        self.vfe = PillarFeatures(config.grid, config.width)
-        self.map_to_bev_module = PillarMap(config.grid, config.width, config.map_layers)
-
-    def ground(self, clouds: list[Voxels]) -> Tensor | SparseTensor:
-        """Return the bird's-eye map (B,C,rows,columns) of a batch, or its occupied cells."""
-        ground: Tensor | SparseTensor = self.map_to_bev_module(self.vfe, clouds)
-        return ground
+        self.add_pillars(config)

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-from torch import Tensor
-
 from mono3d_kd_core.teachers.anchored import AnchorConfig, AnchorTeacher
-from mono3d_kd_core.teachers.sparse_backbone import SparseBackbone
-from mono3d_kd_core.teachers.volumes import VoxelConfig
-from mono3d_kd_core.teachers.voxels import Voxels
+from mono3d_kd_core.teachers.volumes import OnVoxels, VoxelConfig
 
 
 class SecondConfig(VoxelConfig, AnchorConfig):
@@ -27,7 +23,7 @@ class SecondConfig(VoxelConfig, AnchorConfig):
         )
 
 
-class Second(AnchorTeacher):
+class Second(OnVoxels, AnchorTeacher):
     """Means of voxels -> sparse 3D backbone -> 2D backbone -> anchor head.
 
     5,325,576 parameters in OpenPCDet's KITTI shape, 5,685,544 in CMKD's.
@@ -39,8 +35,4 @@ class Second(AnchorTeacher):
 
     def __init__(self, config: SecondConfig) -> None:
         super().__init__(config, config.bev_channels)
-        self.backbone_3d = SparseBackbone(4, config.widths, config.out_width, config.residual)
-
-    def ground(self, clouds: list[Voxels]) -> Tensor:
-        """Return the bird's-eye map (B,C,rows,columns) of a batch: what CMKD's student imitates."""
-        return self.backbone_3d.ground_map(clouds, self.config.grid)
+        self.add_voxels(config)

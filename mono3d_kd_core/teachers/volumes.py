@@ -1,13 +1,16 @@
-"""Settings of the two ways from points to a bird's-eye map: sparse 3D convolutions over voxels, and pillars."""
+"""The two ways from points to a bird's-eye map, sparse 3D convolutions over voxels and pillars: settings and parts."""
 
 from __future__ import annotations
 
 from pydantic import Field, model_validator
+from torch import Tensor
 from typing_extensions import Self
 
 from mono3d_kd_core.teachers.lidar import LidarConfig
-from mono3d_kd_core.teachers.sparse_backbone import STRIDE, levels_left
-from mono3d_kd_core.teachers.voxels import VoxelGrid
+from mono3d_kd_core.teachers.pillars import PillarFeatures, PillarMap
+from mono3d_kd_core.teachers.sparse_backbone import STRIDE, SparseBackbone, levels_left
+from mono3d_kd_core.teachers.sparse_tensor import SparseTensor
+from mono3d_kd_core.teachers.voxels import VoxelGrid, Voxels
 
 
 class VoxelConfig(LidarConfig):
@@ -52,6 +55,21 @@ class VoxelConfig(LidarConfig):
         return self
 
 
+class OnVoxels:
+    """The part of a detector that makes the map from voxels, named as OpenPCDet's; it comes before the head's class."""
+
+    config: VoxelConfig
+    backbone_3d: SparseBackbone
+
+    def add_voxels(self, config: VoxelConfig) -> None:
+        """Build the 3D backbone."""
+        self.backbone_3d = SparseBackbone(4, config.widths, config.out_width, config.residual)
+
+    def ground(self, clouds: list[Voxels]) -> Tensor:
+        """Return the bird's-eye map (B,C,rows,columns) of a batch: what CMKD's student imitates."""
+        return self.backbone_3d.ground_map(clouds, self.config.grid)
+
+
 class PillarConfig(LidarConfig):
     """Pillars and their features; the defaults are those of OpenPCDet's PointPillars on KITTI."""
 
@@ -85,3 +103,20 @@ class PillarConfig(LidarConfig):
     def capacity(self, training: bool) -> int:
         """Return how many pillars a cloud may fill."""
         return self.max_pillars_training if training else self.max_pillars
+
+
+class OnPillars:
+    """The part of a detector that makes the map from pillars, named as OpenPCDet's; it comes before the head's class."""
+
+    vfe: PillarFeatures
+    map_to_bev_module: PillarMap
+
+    def add_pillars(self, config: PillarConfig) -> None:
+        """Build the pillars' features and the map of them."""
+        self.vfe = PillarFeatures(config.grid, config.width)
+        self.map_to_bev_module = PillarMap(config.grid, config.width, config.map_layers)
+
+    def ground(self, clouds: list[Voxels]) -> Tensor | SparseTensor:
+        """Return the bird's-eye map (B,C,rows,columns) of a batch, or its occupied cells."""
+        ground: Tensor | SparseTensor = self.map_to_bev_module(self.vfe, clouds)
+        return ground

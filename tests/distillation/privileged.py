@@ -1,6 +1,8 @@
-"""A batch of two made-up pictures with labels and depth, and tiny networks, for tests of privileged teachers."""
+"""Made-up pictures with labels and depth, a tiny network, and what every host of a privileged teacher is put through."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import numpy as np
 import torch
@@ -9,11 +11,12 @@ from torch import Tensor, nn
 from mono3d_kd_core.distillation.base import Distiller, Taught
 from mono3d_kd_core.distillation.depth_input import DepthSource
 from mono3d_kd_core.distillation.privileged import PrivilegedKeypoint, shown
+from mono3d_kd_core.distillation.privileged_distiller import PrivilegedDistiller
 from mono3d_kd_core.geometry.box_projection import project_boxes
 from mono3d_kd_core.geometry.boxes import Boxes3D
 from mono3d_kd_core.geometry.camera import CameraModel
-from mono3d_kd_core.students.base import Annotation
-from mono3d_kd_core.students.keypoint import KeypointConfig, KeypointStudent
+from mono3d_kd_core.students.base import Annotation, Student
+from mono3d_kd_core.students.keypoint import KeypointConfig
 
 CAMERA = CameraModel.pinhole(192, 64, 108, 108, 96, 27)
 TINY = KeypointConfig(
@@ -44,8 +47,8 @@ def images(taught: list[Taught]) -> Tensor:
     return torch.from_numpy(np.stack([one.image for one in taught if one.image is not None])).permute(0, 3, 1, 2)
 
 
-def terms(distiller: Distiller, student: KeypointStudent, taught: list[Taught]) -> dict[str, Tensor]:
-    return distiller.losses(student(images(taught)), taught)
+def terms(distiller: Distiller, student: Student, taught: list[Taught]) -> dict[str, Tensor]:
+    return distiller.losses(student.forward(images(taught), [CAMERA] * len(taught)), taught)
 
 
 def learning(module: nn.Module) -> set[str]:
@@ -53,6 +56,19 @@ def learning(module: nn.Module) -> set[str]:
     return {
         name.split(".")[0] for name, p in module.named_parameters() if p.grad is not None and bool((p.grad != 0).any())
     }
+
+
+def check_reach(distiller: PrivilegedDistiller[Any, Any], term: str, reached: set[str], own: set[str]) -> None:
+    """Nothing but `reached` of the student and `own` of the distiller learns; the teacher rests, statistics included."""
+    before = {name: tensor.clone() for name, tensor in distiller.teacher.state_dict().items()}
+    student = distiller.student.train()
+    terms(distiller.train(), student, [lesson(0), lesson(1)])[term].backward()
+    assert learning(student) == reached
+    assert learning(distiller) == own
+    assert all(p.grad is None for p in distiller.teacher.parameters())
+    assert not distiller.teacher.training
+    for name, tensor in distiller.teacher.state_dict().items():
+        assert torch.equal(tensor, before[name]), name
 
 
 def overfit_teacher(teacher: PrivilegedKeypoint, taught: list[Taught], source: DepthSource, steps: int = 40) -> None:
@@ -68,15 +84,25 @@ def overfit_teacher(teacher: PrivilegedKeypoint, taught: list[Taught], source: D
 
 
 def overfit(
-    distiller: Distiller, student: KeypointStudent, taught: list[Taught], steps: int = 40
+    distiller: Distiller, student: Student, taught: list[Taught], steps: int = 40, rate: float = 1e-2
 ) -> list[dict[str, float]]:
     """Train a student on a few frames; returns the terms of each step."""
-    optimiser = torch.optim.Adam([*student.parameters(), *distiller.parameters()], 1e-2)
+    optimiser = torch.optim.Adam([*student.parameters(), *distiller.parameters()], rate)
     history = []
     for _ in range(steps):
-        found = terms(distiller, student, taught)
+        found = terms(distiller.train(), student.train(), taught)
         optimiser.zero_grad()
         torch.stack(list(found.values())).sum().backward()
         optimiser.step()
         history.append({name: value.item() for name, value in found.items()})
     return history
+
+
+def check_learned(history: list[dict[str, float]], share: float) -> None:
+    """All terms together fall below a share of their start, and each of the teacher's well below its highest."""
+    first, last = history[0], history[-1]
+    assert sum(last.values()) < share * sum(first.values())
+    transferred = [name for name in first if name.startswith("transfer_")]
+    assert transferred
+    for name in transferred:
+        assert last[name] < 0.7 * max(each[name] for each in history), name

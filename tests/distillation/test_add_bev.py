@@ -10,7 +10,6 @@ import pytest
 import torch
 
 from mono3d_kd_core.distillation.add_bev import AddBev, AddBevWeights, BevPosition, DepthAidedBev, response_loss
-from mono3d_kd_core.distillation.base import Taught
 from mono3d_kd_core.distillation.privileged import picture
 from mono3d_kd_core.distillation.privileged_distiller import Scene
 from mono3d_kd_core.distillation.regions import objects_of
@@ -19,7 +18,7 @@ from mono3d_kd_core.geometry.rigid import T_CAMERA_BODY, inverse
 from mono3d_kd_core.students.base import Annotation
 from mono3d_kd_core.students.bev.config import BevConfig
 from mono3d_kd_core.students.bev.student import BevStudent
-from tests.distillation.privileged import CAMERA, images, learning, lesson
+from tests.distillation.privileged import CAMERA, check_learned, check_reach, images, lesson, overfit, terms
 
 # A camera at the origin of a LiDAR's frame, 1 m above the road.
 TINY = BevConfig(
@@ -41,10 +40,6 @@ def add(student: BevStudent, **changes: object) -> AddBev:
     return AddBev(student, DepthAidedBev(TINY), AddBevWeights(**changes))  # type: ignore[arg-type]
 
 
-def terms(distiller: AddBev, student: BevStudent, taught: list[Taught]) -> dict[str, torch.Tensor]:
-    return distiller.losses(student(images(taught), [CAMERA] * len(taught)), taught)
-
-
 @pytest.mark.parametrize(
     ("term", "reached", "own"),
     [
@@ -60,17 +55,7 @@ def terms(distiller: AddBev, student: BevStudent, taught: list[Taught]) -> dict[
 def test_each_term_reaches_what_it_should_and_nothing_else(
     student: BevStudent, term: str, reached: set[str], own: set[str]
 ) -> None:
-    distiller = add(student)
-    before = {name: tensor.clone() for name, tensor in distiller.teacher.state_dict().items()}
-    distiller.train()
-    student.train()
-    terms(distiller, student, [lesson(0), lesson(1)])[term].backward()
-    assert learning(student) == reached
-    assert learning(distiller) == own
-    assert all(p.grad is None for p in distiller.teacher.parameters())
-    assert not distiller.teacher.training
-    for name, tensor in distiller.teacher.state_dict().items():
-        assert torch.equal(tensor, before[name]), name
+    check_reach(add(student), term, reached, own)
 
 
 def test_the_teacher_lifts_by_the_depth_it_is_shown(student: BevStudent) -> None:
@@ -167,15 +152,6 @@ def test_it_overfits_ten_frames() -> None:
     torch.manual_seed(0)
     student, taught = BevStudent(TINY), [lesson(seed) for seed in range(10)]
     distiller = AddBev(student, DepthAidedBev(TINY), AddBevWeights())
-    optimiser = torch.optim.AdamW([*student.parameters(), *distiller.parameters()], 5e-3)
-    history = []
-    for _ in range(40):
-        found = terms(distiller.train(), student.train(), taught)
-        optimiser.zero_grad()
-        torch.stack(list(found.values())).sum().backward()
-        optimiser.step()
-        history.append({name: value.item() for name, value in found.items()})
-    first, last = history[0], history[-1]
-    assert sum(last.values()) < 0.5 * sum(first.values())
-    for name in ("transfer_features", "transfer_responses", "depth"):
-        assert last[name] < 0.7 * max(each[name] for each in history), name
+    history = overfit(distiller, student, taught, rate=5e-3)
+    check_learned(history, 0.5)
+    assert history[-1]["depth"] < 0.7 * max(each["depth"] for each in history)

@@ -11,7 +11,6 @@ import torch
 
 from mono3d_kd_core.distillation.add import AddWeights
 from mono3d_kd_core.distillation.add_query import AddQuery
-from mono3d_kd_core.distillation.base import Distiller, Taught
 from mono3d_kd_core.distillation.monostl import MonoStlWeights
 from mono3d_kd_core.distillation.monostl_losses import CENTRE_OUTSIDE, confidence
 from mono3d_kd_core.distillation.monostl_query import MonoStlQuery
@@ -24,7 +23,7 @@ from mono3d_kd_core.geometry.boxes import Boxes3D
 from mono3d_kd_core.geometry.depth_bins import DepthBins
 from mono3d_kd_core.students.base import Annotation
 from mono3d_kd_core.students.query.student import QueryStudent
-from tests.distillation.privileged import CAMERA, images, learning, lesson
+from tests.distillation.privileged import CAMERA, check_learned, check_reach, images, lesson, overfit, terms
 from tests.students.query.tiny import TINY, answers, targets
 
 OFF = {"features": 0.0, "relations": 0.0, "responses": 0.0}
@@ -49,10 +48,6 @@ def add(student: QueryStudent, weights: AddWeights | None = None) -> AddQuery:
     return AddQuery(student, DepthAidedQuery(TINY), weights or AddWeights())
 
 
-def terms(distiller: Distiller, student: QueryStudent, taught: list[Taught]) -> dict[str, torch.Tensor]:
-    return distiller.losses(student(images(taught)), taught)
-
-
 @pytest.mark.parametrize(
     ("term", "reached", "own"),
     [
@@ -66,7 +61,7 @@ def test_each_of_monostls_terms_reaches_what_it_should(
     student: QueryStudent, term: str, reached: set[str], own: set[str], method: MonoStlWeights
 ) -> None:
     distiller = monostl(student, method.model_copy(update=OFF | {term: 1.0}))
-    check_reach(distiller, student, term, reached, own)
+    check_reach(distiller, f"transfer_{term}", reached, own)
 
 
 @pytest.mark.parametrize(
@@ -77,23 +72,7 @@ def test_each_of_adds_terms_reaches_what_it_should(
     student: QueryStudent, term: str, reached: set[str], own: set[str]
 ) -> None:
     distiller = add(student, AddWeights(**{"features": 0.0, "responses": 0.0} | {term: 1.0}))
-    check_reach(distiller, student, term, reached, own)
-
-
-def check_reach(
-    distiller: MonoStlQuery | AddQuery, student: QueryStudent, term: str, reached: set[str], own: set[str]
-) -> None:
-    """Nothing but `reached` of the student and `own` of the distiller learns; the teacher rests, statistics included."""
-    before = {name: tensor.clone() for name, tensor in distiller.teacher.state_dict().items()}
-    distiller.train()
-    student.train()
-    terms(distiller, student, [lesson(0), lesson(1)])[f"transfer_{term}"].backward()
-    assert learning(student) == reached
-    assert learning(distiller) == own
-    assert all(p.grad is None for p in distiller.teacher.parameters())
-    assert not distiller.teacher.training
-    for name, tensor in distiller.teacher.state_dict().items():
-        assert torch.equal(tensor, before[name]), name
+    check_reach(distiller, f"transfer_{term}", reached, own)
 
 
 def test_neither_network_is_part_of_a_distiller(student: QueryStudent) -> None:
@@ -228,15 +207,4 @@ def test_it_overfits_ten_frames(method: str) -> None:
         if method == "monostl"
         else AddQuery(student, DepthAidedQuery(still), AddWeights())
     )
-    optimiser = torch.optim.AdamW([*student.parameters(), *distiller.parameters()], 2e-3)
-    history = []
-    for _ in range(60):
-        found = terms(distiller.train(), student.train(), taught)
-        optimiser.zero_grad()
-        torch.stack(list(found.values())).sum().backward()
-        optimiser.step()
-        history.append({name: value.item() for name, value in found.items()})
-    first, last = history[0], history[-1]
-    assert sum(last.values()) < 0.6 * sum(first.values())
-    for name in (name for name in first if name.startswith("transfer_")):
-        assert last[name] < 0.7 * max(each[name] for each in history), name
+    check_learned(overfit(distiller, student, taught, steps=60, rate=2e-3), 0.6)

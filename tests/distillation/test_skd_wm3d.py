@@ -19,12 +19,6 @@ from tests.distillation.weak import truth, weak_lesson
 STUDENT_TERMS = {"heatmap", "offset2d", "size2d", "projection", "size_prior"}
 
 
-@pytest.fixture
-def student() -> KeypointStudent:
-    torch.manual_seed(0)
-    return KeypointStudent(TINY)
-
-
 def distiller_of(student: KeypointStudent, **weights: float | bool) -> SkdWm3d:
     torch.manual_seed(1)
     return SkdWm3d(student, SkdWeights(**weights))  # type: ignore[arg-type]
