@@ -117,11 +117,12 @@ class BagSource:
         return len(self.index.moments)
 
     def __getitem__(self, index: int) -> SensorFrame:
-        moment = self.index.moments[index]
-        topics = self.rig_file.topics
-        image = self._read(topics.image, moment.image)
-        points = None if moment.points is None or topics.points is None else self._read(topics.points, moment.points)
-        return self._frame(range(len(self))[index], image, points)
+        place, topic = self.index.moments[index].points, self.rig_file.topics.points
+        return self._frame(index, self._image(index), None if place is None or topic is None else self._read(topic, place))
+
+    def picture(self, index: int) -> SensorFrame:
+        """Return what the camera alone saw: the frame without points, which are not read."""
+        return self._frame(index, self._image(index), None)
 
     def __iter__(self) -> Iterator[SensorFrame]:
         """Yield the frames in one pass over the bag; those that cannot be decoded are left out and counted in `report`."""
@@ -145,6 +146,9 @@ class BagSource:
                     self._undecodable[index] = str(error)
                 else:
                     yield frame
+
+    def _image(self, index: int) -> RawMessage:
+        return self._read(self.rig_file.topics.image, self.index.moments[index].image)
 
     def _read(self, topic: str, place: Place) -> RawMessage:
         for message, found in places(self._bag.messages([topic], start=place.time, stop=place.time + 1)):

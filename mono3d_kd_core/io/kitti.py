@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -91,11 +92,15 @@ class KittiObjectSource:
         return len(self._ids)
 
     def __getitem__(self, index: int) -> SensorFrame:
+        return replace(self.picture(index), points=self._points(self._ids[index]))
+
+    def picture(self, index: int) -> SensorFrame:
+        """Return what the camera alone saw: the frame without points, which are not read."""
         id_ = self._ids[index]
         image = read_image(self._images[id_])
         height, width = image.shape[:2]
         rig = self.calibration(index).rig(width, height)
-        return SensorFrame(id_, self._stamp(id_), image, self._points(id_), rig)
+        return SensorFrame(id_, self._stamp(id_), image, None, rig)
 
     def __iter__(self) -> Iterator[SensorFrame]:
         return (self[index] for index in range(len(self)))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from functools import cached_property
 from pathlib import Path
@@ -57,6 +58,11 @@ class KittiRawSource:
         return len(self._numbers)
 
     def __getitem__(self, index: int) -> SensorFrame:
+        cloud = self._clouds.get(self._numbers[index])
+        return replace(self.picture(index), points=None if cloud is None else read_points(cloud))
+
+    def picture(self, index: int) -> SensorFrame:
+        """Return what the camera alone saw: the frame without points, which are not read."""
         number = self._numbers[index]
         image = read_image(self._images[number])
         height, width = image.shape[:2]
@@ -65,11 +71,7 @@ class KittiRawSource:
                 f"{self._images[number]}: the picture is {width}x{height}, but the day's rectified pictures are "
                 f"{self._size[0]}x{self._size[1]}: only synchronised drives (_sync), which are rectified, can be read"
             )
-        cloud = self._clouds.get(number)
-        rig = self.calibration.rig(width, height)
-        return SensorFrame(
-            f"{number:06d}", self._stamp(number), image, None if cloud is None else read_points(cloud), rig
-        )
+        return SensorFrame(f"{number:06d}", self._stamp(number), image, None, self.calibration.rig(width, height))
 
     def __iter__(self) -> Iterator[SensorFrame]:
         return (self[index] for index in range(len(self)))

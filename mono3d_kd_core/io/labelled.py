@@ -31,6 +31,10 @@ class LabelledDrive:
     def __getitem__(self, index: int) -> SensorFrame:
         return self.frames[self._chosen[index]]
 
+    def picture(self, index: int) -> SensorFrame:
+        """Return what the camera alone saw: the frame without points, which are not read."""
+        return self.frames.picture(self._chosen[index])
+
     def labels(self, index: int) -> KittiLabels:
         """Read the label file of a frame."""
         return KittiLabels.read(self.folder / f"{self.ids[index]}.txt")

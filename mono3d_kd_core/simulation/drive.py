@@ -36,6 +36,10 @@ class _Simulated(ABC):
     def __getitem__(self, index: int) -> SensorFrame:
         return self.shot(index).frame
 
+    def picture(self, index: int) -> SensorFrame:
+        """Return what the camera alone saw: the frame without points."""
+        return self[index].without_points()
+
     def __iter__(self) -> Iterator[SensorFrame]:
         return (self[i] for i in range(len(self)))
 

@@ -92,12 +92,10 @@ class AddBevRun:
 
     def _data(self, out: Path, schedule: ScheduleConfig, privileged: bool, quiet: bool) -> RecipeData:
         """Return lessons to train on; to validate on, pictures with depth for the teacher, plain ones for the student."""
-        c, guard = self.recipe.student, Guard()
+        c = self.recipe.student
         size, classes = (c.input_height, c.input_width), [kind.name for kind in c.anchors]
         labelled = [open_labelled(path) for path in self.val]
-        for source in labelled:
-            indices = progress(quiet)(range(len(source)), "reading validation frames")
-            guard.add(source.name, (source[i] for i in indices))
+        guard = Guard.of(labelled, progress(quiet))
 
         def lessons(paths: Sequence[Path], guard: Guard) -> Lessons:
             sources = [SourceConfig(path=path, labels=True) for path in paths]

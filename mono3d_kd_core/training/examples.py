@@ -55,6 +55,8 @@ class Labelled(Protocol):
 
     def __getitem__(self, index: int) -> SensorFrame: ...
 
+    def picture(self, index: int) -> SensorFrame: ...
+
     def labels(self, index: int) -> KittiLabels: ...
 
 
@@ -88,7 +90,7 @@ class Examples:
     def __getitem__(self, index: int) -> Example:
         place, i = self._places[index]
         source, config = self.sources[place], self._configs[place]
-        frame = source[i]
+        frame = source.picture(i)
         letterbox = Letterbox.fit(frame.rig.camera.width, frame.rig.camera.height, self.size)
         labels, camera = source.labels(i), frame.rig.camera
         annotation = annotate(labels, camera, letterbox, self.classes, config)

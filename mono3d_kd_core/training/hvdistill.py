@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,7 +11,6 @@ import lightning.pytorch as pl
 import torch
 import yaml
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
-from rich.progress import track
 from safetensors.torch import load_file
 from safetensors.torch import save as format_tensors
 from torch import Tensor
@@ -32,6 +31,7 @@ from mono3d_kd_core.training.lessons import SourceConfig
 from mono3d_kd_core.training.module import learning_rate_at
 from mono3d_kd_core.training.pairs import PairData, Pairs
 from mono3d_kd_core.training.recipe import ScheduleConfig
+from mono3d_kd_core.training.run import progress
 from mono3d_kd_core.training.teacher import BACKBONE
 
 IMAGE_BACKBONES = ("image_network.backbone.", "backbone.")
@@ -198,11 +198,8 @@ class HvDistillRun:
 
     def _pairs(self, quiet: bool) -> tuple[Pairs, Pairs | None]:
         r, paths = self.recipe, tuple(self.val) or self.recipe.val
-        guard, size, kept = Guard(), (r.input_height, r.input_width), self.out / "superpixels"
-        for path in paths:
-            source = open_source(path)
-            indices: Iterable[int] = track(range(len(source)), "reading validation frames", disable=quiet)
-            guard.add(source.name, (source[i] for i in indices))
+        size, kept = (r.input_height, r.input_width), self.out / "superpixels"
+        guard = Guard.of([open_source(path) for path in paths], progress(quiet))
         train = Pairs(self._sources, size, r.superpixels, kept, guard)
         val = [SourceConfig(path=path) for path in paths]
         return train, Pairs(val, size, r.superpixels, kept, Guard()) if val else None

@@ -6,7 +6,9 @@ import hashlib
 from collections.abc import Iterable
 
 from mono3d_kd_core.errors import DataError
-from mono3d_kd_core.frames import SensorFrame
+from mono3d_kd_core.frames import FrameSource, SensorFrame
+from mono3d_kd_core.training.cache import Track
+from mono3d_kd_core.training.examples import Labelled
 
 
 class Guard:
@@ -18,6 +20,15 @@ class Guard:
 
     def __init__(self) -> None:
         self._known: dict[bytes, str] = {}
+
+    @classmethod
+    def of(cls, sources: Iterable[FrameSource | Labelled], track: Track) -> Guard:
+        """Return what knows the frames of validation sources; `track` shows how far it is."""
+        guard = cls()
+        for source in sources:
+            indices = track(range(len(source)), "reading validation frames")
+            guard.add(source.name, (source.picture(i) for i in indices))
+        return guard
 
     def add(self, source: str, frames: Iterable[SensorFrame]) -> None:
         """Learn the frames of a validation source."""

@@ -115,11 +115,7 @@ class _LessonRun(Run):
         return Lessons(sources, c.classes, (c.input_height, c.input_width), self.recipe.data, guard)
 
     def _guard(self, quiet: bool) -> Guard:
-        guard = Guard()
-        for source in (open_labelled(path) for path in self.val):
-            indices = progress(quiet)(range(len(source)), "reading validation frames")
-            guard.add(source.name, (source[i] for i in indices))
-        return guard
+        return Guard.of([open_labelled(path) for path in self.val], progress(quiet))
 
 
 class _TeacherStage(_LessonRun):

@@ -39,11 +39,8 @@ class WeakRun(Run):
         return [known.get(path, WeakSourceConfig(path=path)) for path in self.data]
 
     def _data(self, quiet: bool) -> RecipeData:
-        guard, labelled = Guard(), [open_labelled(path) for path in self.val]
-        for source in labelled:
-            guard.add(
-                source.name, (source[i] for i in progress(quiet)(range(len(source)), "reading validation frames"))
-            )
+        labelled = [open_labelled(path) for path in self.val]
+        guard = Guard.of(labelled, progress(quiet))
         train = WeakLessons(self.sources, self.recipe, guard, self.out / "depth")
         val = Examples(labelled, train.classes, train.size, self.recipe.data) if labelled else None
         return RecipeData(self.recipe, train, val, self.out / "cache", progress(quiet), collate_lessons)

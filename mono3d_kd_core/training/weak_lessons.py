@@ -84,13 +84,14 @@ class WeakLessons:
 
     def __getitem__(self, index: int) -> WeakLesson:
         source, i = self._places[index]
-        frame = source.frames[i]
+        sweep = self.recipe.teach.wants_depth and source.maps is None
+        frame = source.frames[i] if sweep else source.frames.picture(i)
         self.guard.check(source.frames.name, frame)
         camera = frame.rig.camera
         letterbox = Letterbox.fit(camera.width, camera.height, self.size)
         labels = without_space(KittiLabels.read(source.boxes / f"{frame.id}.txt"))
         points, prior = None, None
-        if self.recipe.teach.wants_depth and source.maps is None:
+        if sweep:
             if frame.points is None:
                 raise DataError(
                     f"{source.frames.name}: frame {frame.id} has no LiDAR points to take depth from; give depth maps "

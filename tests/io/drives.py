@@ -57,6 +57,9 @@ class SmallDrive:
     def __getitem__(self, index: int) -> SensorFrame:
         return self.frames[index]
 
+    def picture(self, index: int) -> SensorFrame:
+        return self[index].without_points()
+
     def __iter__(self) -> Iterator[SensorFrame]:
         return iter(self.frames)
 

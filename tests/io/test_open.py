@@ -12,7 +12,7 @@ from mono3d_kd_core.io.kitti import KittiObjectSource, KittiWriter
 from mono3d_kd_core.io.kitti_raw import KittiRawSource, KittiRawWriter
 from mono3d_kd_core.io.open import describe, open_source
 from tests.io.bags import drive, write_ros1, write_ros2
-from tests.io.drives import small_frame
+from tests.io.drives import same_frame, small_frame
 
 
 def raw(path: Path) -> Path:
@@ -31,6 +31,25 @@ def test_each_kind_is_recognised(tmp_path: Path) -> None:
     }  # fmt: skip
     assert {path: type(open_source(path)) for path in expected} == expected
     assert describe(open_source(bag)) == "bag of 4 frames"
+
+
+def test_a_picture_is_the_frame_without_its_points(tmp_path: Path) -> None:
+    KittiWriter(tmp_path / "kitti").write(small_frame(0))
+    for path in (tmp_path / "kitti", raw(tmp_path / "day_sync"), write_ros2(tmp_path / "bag", drive())):
+        source = open_source(path)
+        assert source[0].points is not None
+        same_frame(source.picture(0), source[0].without_points())
+
+
+def test_whoever_looks_at_pictures_alone_reads_no_points(tmp_path: Path) -> None:
+    KittiWriter(tmp_path / "kitti").write(small_frame(0))
+    drive = raw(tmp_path / "day_sync")
+    for path in (tmp_path / "kitti", drive):
+        (cloud,) = path.rglob("*.bin")
+        cloud.write_bytes(b"torn")
+        with pytest.raises(DataError, match="truncated"):
+            open_source(path)[0]
+        assert open_source(path).picture(0).points is None
 
 
 def test_what_is_no_drive_is_described(tmp_path: Path) -> None:
