@@ -9,33 +9,35 @@ stopped. OUT/table.md has, for each host, mean and standard deviation, the verdi
 from __future__ import annotations
 
 import argparse
-import json
-import os
 import re
-import subprocess
 import sys
-import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import fmean
 from string import Template
 from typing import Any
 
 import numpy as np
 import yaml
+from pydantic import BaseModel
 from rich.progress import track
 
 from benchmarks.distillation.arms import ARMS, Arm
+from benchmarks.distillation.cost import Cost, run
 from mono3d_kd_core.deploy.bundle import load_bundle
 from mono3d_kd_core.deploy.loading import load_teacher
 from mono3d_kd_core.io.files import write_atomically
 from mono3d_kd_core.io.kitti import KittiLabels
+from mono3d_kd_core.training.choice import recipe_of
 from mono3d_kd_core.training.examples import open_labelled
 from mono3d_kd_core.training.recipe import find_recipe, read_recipe
 
 METRICS = ("Car/3d@0.7/moderate", "Car/bev@0.7/moderate", "Car/3d@0.5/moderate", "Car/bev@0.5/moderate")
 SCHEDULED = ("schedule", "baseline")
 PARTS = ("stages", "phases")
+COST = "cost.json"
+"""Below an arm's place; brought up to date while it is trained."""
 
 
 @dataclass(frozen=True)
@@ -63,8 +65,10 @@ class Job:
         if self.arm.teacher_of is not None:
             owner = place(Path(self.options.out), self.arm.host, self.arm.teacher_of, self.seed)
             changes.append(f"teacher={{bundle: {owner / 'run' / 'teacher' / 'bundle'}}}")
-        content = read_recipe(find_recipe(self.arm.recipe), changes)
-        return timed(content, self.options.epochs, self.seed)
+        content = timed(read_recipe(find_recipe(self.arm.recipe), changes), self.options.epochs, self.seed)
+        for change in self.options.set:
+            content = changed(content, change)
+        return content
 
     def train(self) -> None:
         """Train the arm in a process of its own, or go on with it, and note what it cost."""
@@ -72,20 +76,13 @@ class Job:
             return
         self.place.mkdir(parents=True, exist_ok=True)
         plan, run = self.place / "plan.yaml", self.place / "run"
-        content = self.plan()
-        for change in self.options.set:
-            content = changed(content, change)
-        plan.write_text(yaml.safe_dump(content, sort_keys=False))
+        plan.write_text(yaml.safe_dump(self.plan(), sort_keys=False))
         command = ["train", str(plan), "--out", str(run)]
         command += ["--val", self.options.val] if self.arm.validates else []
         command += ["--data", self.options.train] if self.arm.takes_data else []
         begun = any(run.rglob("last.ckpt")) or any(run.rglob("card.yaml"))
-        cost = measured([*command, *(["--resume"] if begun else [])])
-        kept = self.place / "cost.json"
-        before = json.loads(kept.read_text()) if kept.is_file() else dict.fromkeys(cost, 0.0)
-        total = {name: before[name] + value for name, value in cost.items()}
-        total["mebibytes"] = max(before["mebibytes"], cost["mebibytes"])
-        write_atomically(kept, json.dumps(total).encode())
+        before = self.cost or Cost()
+        verb([*command, *(["--resume"] if begun else [])], lambda cost: (before + cost).write(self.place / COST))
 
     def detect(self) -> Path:
         """Write what the model finds on the validation frames; returns the folder."""
@@ -96,14 +93,19 @@ class Job:
                 observe(self.bundle, Path(self.options.val), out)
             else:
                 found = ["--model", str(self.bundle), "--out", str(out), "--score", "0", "--limit", "100"]
-                measured(["detect", self.options.val, *found])
+                verb(["detect", self.options.val, *found])
             write_atomically(done, b"")
         return out
 
-    def cost(self) -> dict[str, float]:
-        """Return what its training took, and how many numbers its model has."""
-        cost = dict(json.loads((self.place / "cost.json").read_text()))
-        return cost | {"parameters": float(sum(t.numel() for t in load_bundle(self.bundle).tensors.values()))}
+    @property
+    def cost(self) -> Cost | None:
+        """What its training took, as far as it was noted."""
+        return Cost.read(self.place / COST)
+
+    @property
+    def parameters(self) -> int:
+        """How many numbers its model has."""
+        return sum(tensor.numel() for tensor in load_bundle(self.bundle).tensors.values())
 
 
 def place(out: Path, host: str, arm: str, seed: int) -> Path:
@@ -129,27 +131,26 @@ def timed(content: dict[str, Any], epochs: int, seed: int) -> dict[str, Any]:
 
 
 def changed(content: dict[str, Any], change: str) -> dict[str, Any]:
-    """Apply "key=value" where the recipe has the section, so that one option serves recipes of all kinds."""
+    """Apply "key=value" where the recipe has the key, so that one option serves recipes of all kinds."""
     key, _, value = change.partition("=")
     *sections, last = key.split(".")
-    inner: Any = content
+    known: Any = recipe_of(content, "the bench's plan")
     for section in sections:
-        if not isinstance(inner, dict) or section not in inner:
-            return content
-        inner = inner[section]
+        known = getattr(known, section, None)
+    if not isinstance(known, BaseModel) or last not in type(known).model_fields:
+        return content
+    inner = content
+    for section in sections:
+        inner = inner.setdefault(section, {})
     inner[last] = yaml.safe_load(value)
     return content
 
 
-def measured(command: Sequence[str]) -> dict[str, float]:
-    """Run a verb of mono3d-kd in a process of its own; return seconds, processor seconds and greatest memory in MiB."""
-    start = time.monotonic()
-    process = subprocess.Popen([sys.executable, "-m", "mono3d_kd_core.cli", *command])
-    _, status, usage = os.wait4(process.pid, 0)
+def verb(command: Sequence[str], note: Callable[[Cost], None] = lambda cost: None) -> None:
+    """Run a verb of mono3d-kd in a process of its own; `note` hears what it costs. The bench ends where the verb fails."""
+    status, _ = run([sys.executable, "-m", "mono3d_kd_core.cli", *command], note)
     if status:
-        sys.exit(f"mono3d-kd {' '.join(command)} ended with {os.waitstatus_to_exitcode(status)}")
-    busy = usage.ru_utime + usage.ru_stime
-    return {"seconds": time.monotonic() - start, "processor": busy, "mebibytes": usage.ru_maxrss / 1024}
+        sys.exit(f"mono3d-kd {' '.join(command)} ended with {status}")
 
 
 def observe(bundle: Path, val: Path, out: Path) -> None:
@@ -169,20 +170,24 @@ def judge(host: str, jobs: Mapping[str, Sequence[Job]], options: argparse.Namesp
     if len(found) > 1:
         runs = [f"{name}={','.join(map(str, folders))}" for name, folders in found.items()]
         metrics = [word for metric in METRICS for word in ("--metric", metric)]
-        measured(["compare", "--labels", options.val, "--markdown", str(out), *metrics, *runs])
+        verb(["compare", "--labels", options.val, "--markdown", str(out), *metrics, *runs])
         parts.append(out.read_text())
     parts += [
         "| | training, minutes | of processors | memory, MiB | parameters at inference |",
         "|---|---|---|---|---|",
     ]
     for name, mine in jobs.items():
-        costs = [job.cost() for job in mine]
-        seconds, busy, memory = (
-            np.mean([cost[key] for cost in costs]) for key in ("seconds", "processor", "mebibytes")
-        )
-        weights = f"{costs[0]['parameters'] / 1e6:.2f} M"
-        parts.append(f"| {name} | {seconds / 60:.1f} | {busy / 60:.1f} | {memory:.0f} | {weights} |")
+        parts.append(f"| {name} | {means([job.cost for job in mine])} | {mine[0].parameters / 1e6:.2f} M |")
     return "\n".join(parts) + "\n"
+
+
+def means(costs: Sequence[Cost | None]) -> str:
+    """Return the cells of the table for what trainings cost on average, of those whose cost was noted."""
+    noted = [cost for cost in costs if cost is not None]
+    if not noted:
+        return "? | ? | ?"
+    seconds, busy = fmean(cost.seconds for cost in noted), fmean(cost.processor for cost in noted)
+    return f"{seconds / 60:.1f} | {busy / 60:.1f} | {fmean(cost.mebibytes for cost in noted):.0f}"
 
 
 def main() -> None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from mono3d_kd_core.deploy.validation import validated
 from mono3d_kd_core.errors import ModelError
@@ -13,12 +14,25 @@ from mono3d_kd_core.training.hvdistill import HvDistillRun
 from mono3d_kd_core.training.hvdistill_recipe import HvDistillRecipe
 from mono3d_kd_core.training.privileged import PrivilegedRun
 from mono3d_kd_core.training.privileged_recipe import RECIPES as PRIVILEGED
-from mono3d_kd_core.training.recipe import QueryRecipe, Recipe, find_recipe, read_recipe
+from mono3d_kd_core.training.privileged_recipe import AddQueryRecipe, AddRecipe, MonoStlQueryRecipe, MonoStlRecipe
+from mono3d_kd_core.training.recipe import PeakLearning, QueryRecipe, Recipe, Section, find_recipe, read_recipe
 from mono3d_kd_core.training.run import Run
 from mono3d_kd_core.training.teacher import TeacherRun
-from mono3d_kd_core.training.teacher_recipe import RECIPES
+from mono3d_kd_core.training.teacher_recipe import RECIPES as TEACHERS
+from mono3d_kd_core.training.teacher_recipe import TeacherRecipe
 from mono3d_kd_core.training.weak import WeakRun
 from mono3d_kd_core.training.weak_recipe import SkdRecipe
+
+KINDS: Mapping[str, type[Section]] = {
+    "add_bev": AddBevRecipe, "cmkd": CmkdRecipe, "hvdistill": HvDistillRecipe, "query": QueryRecipe, "skd_wm3d": SkdRecipe,
+    **PRIVILEGED, **TEACHERS,
+}  # fmt: skip
+"""Architecture -> recipe; without one, that of a keypoint student."""
+
+
+def recipe_of(content: Mapping[str, Any], where: str) -> Section:
+    """Return the recipe that the keys of a file mean. Raises ModelError with `where`, the key and the nearest valid one."""
+    return validated(KINDS.get(str(content.get("architecture")), Recipe), content, where)
 
 
 def planned_run(
@@ -34,25 +48,23 @@ def planned_run(
     Without `out` it is written to runs/ and the recipe's name.
     """
     path = find_recipe(recipe)
-    content = read_recipe(path, changes)
+    plan = recipe_of(read_recipe(path, changes), str(path))
     out = out if out is not None else Path("runs") / path.stem
-    architecture = str(content.get("architecture"))
-    if architecture == "cmkd":
-        return CmkdRun(validated(CmkdRecipe, content, str(path)), data, val, out, licence)
-    if architecture == "hvdistill":
-        return HvDistillRun(validated(HvDistillRecipe, content, str(path)), data, val, out, licence)
-    if architecture == "skd_wm3d":
-        weak = validated(SkdRecipe, content, str(path))
-        if not data and not weak.sources:
-            raise ModelError(f"{path}: this recipe names no data; give --data, or sources")
-        return WeakRun.of(weak, data, val, out, licence)
+    match plan:
+        case CmkdRecipe():
+            return CmkdRun(plan, data, val, out, licence)
+        case HvDistillRecipe():
+            return HvDistillRun(plan, data, val, out, licence)
+        case SkdRecipe() if data or plan.sources:
+            return WeakRun.of(plan, data, val, out, licence)
     if not data:
         raise ModelError(f"{path}: this recipe names no data; give --data")
-    if teacher := RECIPES.get(architecture):
-        return TeacherRun(validated(teacher, content, str(path)), data, val, out, licence)
-    if architecture == "add_bev":
-        return AddBevRun(validated(AddBevRecipe, content, str(path)), data, val, out, licence)
-    if method := PRIVILEGED.get(architecture):
-        return PrivilegedRun(validated(method, content, str(path)), data, val, out, licence)
-    plain = QueryRecipe if architecture == "query" else Recipe
-    return Run(validated(plain, content, str(path)), data, val, out, licence)
+    match plan:
+        case TeacherRecipe():
+            return TeacherRun(plan, data, val, out, licence)
+        case AddBevRecipe():
+            return AddBevRun(plan, data, val, out, licence)
+        case MonoStlRecipe() | AddRecipe() | MonoStlQueryRecipe() | AddQueryRecipe():
+            return PrivilegedRun(plan, data, val, out, licence)
+    assert isinstance(plan, PeakLearning)  # of KINDS, all else is above
+    return Run(plan, data, val, out, licence)

@@ -10,7 +10,8 @@ import yaml
 
 from benchmarks.distillation.arms import ARMS, Arm
 from benchmarks.distillation.bench import Job, changed, timed
-from mono3d_kd_core.training.choice import planned_run
+from mono3d_kd_core.training.choice import planned_run, recipe_of
+from mono3d_kd_core.training.recipe import find_recipe, read_recipe
 
 
 @pytest.mark.parametrize("arm", ARMS, ids=lambda arm: f"{arm.host}: {arm.name}")
@@ -43,6 +44,40 @@ def test_stages_share_the_epochs_as_they_did() -> None:
     assert [stage["schedule"]["epochs"] for stage in stages] == [4, 2]
 
 
-def test_a_change_is_for_recipes_that_have_the_section() -> None:
-    assert changed({"student": {"width": 1}}, "student.width=0.5") == {"student": {"width": 0.5}}
-    assert changed({"teacher": None}, "labels.repeat=4") == {"teacher": None}
+@pytest.mark.parametrize(
+    ("recipe", "change", "found"),
+    [
+        ("keypoint_small", "schedule.accumulate=2", 2),
+        ("monostl_small", "data.workers=3", 3),
+        ("monostl_small", "teacher.schedule.batch_size=4", 4),
+        ("add_bev_small", "augment.flip=0", 0),  # a section that this recipe leaves as it is
+        ("second_small", "workers=2", 2),
+    ],
+)
+def test_a_change_is_made_where_the_recipe_has_the_key(recipe: str, change: str, found: int) -> None:
+    key = change.partition("=")[0]
+    content = changed(read_recipe(find_recipe(recipe)), change)
+    value = recipe_of(content, recipe)
+    for word in key.split("."):
+        value = getattr(value, word)
+    assert value == found
+
+
+@pytest.mark.parametrize(
+    ("recipe", "change"),
+    [
+        ("keypoint_small", "workers=2"),  # where LiDAR teachers have it
+        ("second_small", "data.workers=2"),
+        ("cmkd_small", "schedule.batch_size=2"),
+        ("keypoint_small", "teach.depth=objects"),
+        ("skd_wm3d_small", "student.encoder_layers=1"),
+    ],
+)
+def test_other_recipes_stay_as_they_are(recipe: str, change: str) -> None:
+    plain = read_recipe(find_recipe(recipe))
+    assert changed(read_recipe(find_recipe(recipe)), change) == plain
+
+
+def test_a_schedule_of_a_teacher_is_not_for_arms_that_are_given_theirs() -> None:
+    content = read_recipe(find_recipe("monostl_small"), ["teacher={bundle: runs/teacher}"])
+    assert changed(content, "teacher.schedule.batch_size=4")["teacher"] == {"bundle": "runs/teacher"}
