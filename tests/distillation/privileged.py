@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from pydantic import BaseModel
 from torch import Tensor, nn
 
 from mono3d_kd_core.distillation.base import Distiller, Taught
@@ -69,6 +70,18 @@ def check_reach(distiller: PrivilegedDistiller[Any, Any], term: str, reached: se
     assert not distiller.teacher.training
     for name, tensor in distiller.teacher.state_dict().items():
         assert torch.equal(tensor, before[name]), name
+
+
+def check_weights(distiller: PrivilegedDistiller[Any, Any], weights: BaseModel, changes: dict[str, float]) -> None:
+    """With its weights changed by these factors, each of the teacher's terms changes by its own, and no other."""
+    student, taught = distiller.student.eval(), [lesson(0)]
+    distiller.eval()
+    before = terms(distiller, student, taught)
+    distiller.weights = weights.model_copy(update={name: by * getattr(weights, name) for name, by in changes.items()})
+    after = terms(distiller, student, taught)
+    for name, value in before.items():
+        torch.testing.assert_close(after[name], changes.get(name.removeprefix("transfer_"), 1.0) * value, msg=name)
+    assert all(before[f"transfer_{name}"] > 0 for name in changes)
 
 
 def overfit_teacher(teacher: PrivilegedKeypoint, taught: list[Taught], source: DepthSource, steps: int = 40) -> None:

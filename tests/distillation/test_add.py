@@ -6,15 +6,19 @@ import pytest
 import torch
 
 from mono3d_kd_core.distillation.add import Add, AddWeights
+from mono3d_kd_core.distillation.add_losses import response_loss
 from mono3d_kd_core.distillation.add_modules import SelfAttention3D, TargetAttention
 from mono3d_kd_core.distillation.privileged import DepthAidedKeypoint, picture
-from mono3d_kd_core.distillation.regions import Objects
+from mono3d_kd_core.distillation.privileged_distiller import Scene
+from mono3d_kd_core.distillation.regions import Objects, objects_of
 from mono3d_kd_core.students.keypoint import KeypointStudent
 from tests.distillation.privileged import (
     CAMERA,
     TINY,
     check_learned,
     check_reach,
+    check_weights,
+    images,
     learning,
     lesson,
     overfit,
@@ -42,6 +46,23 @@ def test_each_term_reaches_what_it_should_and_nothing_else(
 ) -> None:
     weights = AddWeights(**{"features": 0.0, "responses": 0.0} | {term: 1.0})
     check_reach(Add(student, teacher, weights), f"transfer_{term}", reached, own)
+
+
+def test_terms_are_weighted(student: KeypointStudent, teacher: DepthAidedKeypoint) -> None:
+    check_weights(Add(student, teacher, AddWeights()), AddWeights(), {"features": 2.0, "responses": 3.0})
+
+
+def test_answers_are_those_at_the_objects_cells(student: KeypointStudent, teacher: DepthAidedKeypoint) -> None:
+    plain, known = Add(student.eval(), teacher, AddWeights(attention=False)), lesson(0)
+    assert known.annotation is not None
+    seen = plain.look(picture(known.image, known.depth)[None], [CAMERA])  # type: ignore[arg-type]
+    objects = objects_of([known.annotation], [CAMERA], student.classes, torch.device("cpu"))
+    said = []
+    for network, output in ((student, student(images([known]))), (teacher, seen)):
+        dense = torch.cat([*network.head.dense(output.neck), output.heatmap], 1)[0].flatten(1)
+        said.append(dense[:, objects.cell].T)
+    found = plain.transfer(student(images([known])), seen, Scene([known.annotation], [CAMERA], objects))
+    torch.testing.assert_close(found["responses"], response_loss(*said))
 
 
 def test_once_the_projector_has_moved_queries_and_positions_learn(

@@ -18,7 +18,16 @@ from mono3d_kd_core.geometry.rigid import T_CAMERA_BODY, inverse
 from mono3d_kd_core.students.base import Annotation
 from mono3d_kd_core.students.bev.config import BevConfig
 from mono3d_kd_core.students.bev.student import BevStudent
-from tests.distillation.privileged import CAMERA, check_learned, check_reach, images, lesson, overfit, terms
+from tests.distillation.privileged import (
+    CAMERA,
+    check_learned,
+    check_reach,
+    check_weights,
+    images,
+    lesson,
+    overfit,
+    terms,
+)
 
 # A camera at the origin of a LiDAR's frame, 1 m above the road.
 TINY = BevConfig(
@@ -56,6 +65,13 @@ def test_each_term_reaches_what_it_should_and_nothing_else(
     student: BevStudent, term: str, reached: set[str], own: set[str]
 ) -> None:
     check_reach(add(student), term, reached, own)
+
+
+def test_terms_are_weighted(student: BevStudent) -> None:
+    check_weights(add(student), AddBevWeights(), {"features": 2.0, "responses": 3.0})
+    once, thrice = (terms(add(student.eval(), depth_labels=by).eval(), student, [lesson(0)]) for by in (1.0, 3.0))
+    torch.testing.assert_close(thrice["depth"], 3 * once["depth"])
+    assert once["depth"] > 0
 
 
 def test_the_teacher_lifts_by_the_depth_it_is_shown(student: BevStudent) -> None:

@@ -142,6 +142,23 @@ def test_the_image_plane_alone_leaves_the_lift_alone(network: HvDistill) -> None
     assert set(network.losses(PAIRS, PLANE)[0]) == {"image_plane"}
 
 
+@pytest.mark.parametrize(
+    ("term", "reached", "untouched"),
+    [
+        ("image_plane", {"student.backbone_3d", "student.point_head", "image_head.weight"}, {"lifted", "student.ground"}),
+        ("ground", {"student.backbone_3d", "student.ground_head", "lifted.context"}, {"student.point_head"}),
+        ("depth", {"lifted.depth"}, {"student"}),
+    ],
+)
+def test_each_term_reaches_what_it_should(
+    network: HvDistill, term: str, reached: set[str], untouched: set[str]
+) -> None:
+    only = HvWeights(**{"image_plane": 0, "ground": 0, "depth": 0} | {term: 1})
+    found = gradients(network.train(), only)
+    assert reached <= beginnings(found)
+    assert not any(name.startswith(tuple(untouched)) for name in found)
+
+
 @pytest.mark.parametrize("weights", [FIRST, BOTH])
 def test_the_image_teacher_stays_as_it_is_statistics_included(network: HvDistill, weights: HvWeights) -> None:
     before = {name: value.clone() for name, value in network.image.state_dict().items()}

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 
 from mono3d_kd_core.distillation.base import Taught
 from mono3d_kd_core.distillation.monostl import MonoStl, MonoStlWeights
 from mono3d_kd_core.distillation.privileged import DepthKeypoint, picture
+from mono3d_kd_core.distillation.privileged_distiller import Scene
+from mono3d_kd_core.distillation.regions import objects_of
 from mono3d_kd_core.students.keypoint import KeypointStudent
 from tests.distillation.privileged import (
     CAMERA,
     TINY,
     check_learned,
     check_reach,
+    check_weights,
+    images,
     learning,
     lesson,
     overfit,
@@ -73,6 +79,27 @@ def test_each_term_reaches_what_it_should_and_nothing_else(
 ) -> None:
     one = method.model_copy(update=OFF | {term: 1.0})
     check_reach(MonoStl(student, teacher, one), f"transfer_{term}", reached, own)
+
+
+@pytest.mark.parametrize("method", [MonoStlWeights(), MONODISTILL])
+def test_terms_are_weighted(student: KeypointStudent, teacher: DepthKeypoint, method: MonoStlWeights) -> None:
+    distiller = MonoStl(student, teacher, method)
+    check_weights(distiller, method, {"features": 2.0, "relations": 3.0, "responses": 5.0})
+
+
+def test_the_levels_add_up(student: KeypointStudent, teacher: DepthKeypoint) -> None:
+    distiller = MonoStl(student.eval(), teacher, MONODISTILL.model_copy(update={"relations": 0.0})).eval()
+    # Nothing between the student's features and the teacher's; these are one, two and three higher at strides 8, 16, 32.
+    distiller.fusion, distiller.adapters = torch.nn.Identity(), torch.nn.Identity()  # type: ignore[assignment]
+    known = lesson(0)
+    assert known.annotation is not None
+    output, higher = student(images([known])), {8: 1.0, 16: 2.0, 32: 3.0}
+    sizes = {8: (1, 4, 8, 24), 16: (1, 4, 4, 12), 32: (1, 4, 2, 6)}
+    mine = replace(output, features={stride: torch.zeros(size) for stride, size in sizes.items()})
+    seen = replace(output, features={stride: torch.full(size, higher[stride]) for stride, size in sizes.items()})
+    objects = objects_of([known.annotation], [CAMERA], student.classes, torch.device("cpu"))
+    found = distiller.transfer(mine, seen, Scene([known.annotation], [CAMERA], objects))
+    assert found["features"].item() == pytest.approx(0.5 * (1 + 4 + 9))
 
 
 def test_the_uncertainty_head_is_not_moved_by_the_features_weight(

@@ -23,7 +23,16 @@ from mono3d_kd_core.geometry.boxes import Boxes3D
 from mono3d_kd_core.geometry.depth_bins import DepthBins
 from mono3d_kd_core.students.base import Annotation
 from mono3d_kd_core.students.query.student import QueryStudent
-from tests.distillation.privileged import CAMERA, check_learned, check_reach, images, lesson, overfit, terms
+from tests.distillation.privileged import (
+    CAMERA,
+    check_learned,
+    check_reach,
+    check_weights,
+    images,
+    lesson,
+    overfit,
+    terms,
+)
 from tests.students.query.tiny import TINY, answers, targets
 
 OFF = {"features": 0.0, "relations": 0.0, "responses": 0.0}
@@ -73,6 +82,11 @@ def test_each_of_adds_terms_reaches_what_it_should(
 ) -> None:
     distiller = add(student, AddWeights(**{"features": 0.0, "responses": 0.0} | {term: 1.0}))
     check_reach(distiller, f"transfer_{term}", reached, own)
+
+
+def test_terms_are_weighted(student: QueryStudent) -> None:
+    check_weights(monostl(student), MonoStlWeights(), {"features": 2.0, "relations": 3.0, "responses": 5.0})
+    check_weights(add(student), AddWeights(), {"features": 2.0, "responses": 3.0})
 
 
 def test_neither_network_is_part_of_a_distiller(student: QueryStudent) -> None:
