@@ -15,7 +15,7 @@ class LabelledDrive:
     """The frames of a drive that have a label file <frame id>.txt in a folder. Raises DataError when none has."""
 
     def __init__(self, frames: FrameSource, folder: Path) -> None:
-        self.name, self.frames, self.folder = frames.name, frames, folder
+        self.name, self.frames, self._folder = frames.name, frames, folder
         labelled = {file.stem for file in folder.glob("*.txt")}
         self._chosen = [index for index, id_ in enumerate(frames.ids) if id_ in labelled]
         if not self._chosen:
@@ -37,7 +37,7 @@ class LabelledDrive:
 
     def labels(self, index: int) -> KittiLabels:
         """Read the label file of a frame."""
-        return KittiLabels.read(self.folder / f"{self.ids[index]}.txt")
+        return KittiLabels.read(self._folder / f"{self.ids[index]}.txt")
 
 
 def label_folder(path: Path) -> Path | None:
