@@ -166,6 +166,7 @@ def _rgb(pixels: NDArray[Any], colours: str) -> RGB:
         "bayer_rggb": cv2.COLOR_BayerBG2RGB, "bayer_bggr": cv2.COLOR_BayerRG2RGB,
         "bayer_gbrg": cv2.COLOR_BayerGR2RGB, "bayer_grbg": cv2.COLOR_BayerGB2RGB,
         "uyvy": cv2.COLOR_YUV2RGB_UYVY, "yuyv": cv2.COLOR_YUV2RGB_YUYV,
+        "bgr": cv2.COLOR_BGR2RGB, "bgra": cv2.COLOR_BGRA2RGB,
     }  # fmt: skip
     if colours in codes:
         native = np.ascontiguousarray(pixels, pixels.dtype.newbyteorder("="))
@@ -173,7 +174,7 @@ def _rgb(pixels: NDArray[Any], colours: str) -> RGB:
     elif colours == "gray":
         rgb = np.broadcast_to(pixels, (*pixels.shape[:2], 3))
     else:
-        rgb = pixels[..., :3] if colours.startswith("rgb") else pixels[..., 2::-1]
+        rgb = pixels[..., :3]
     if rgb.dtype.itemsize == 2:
         rgb = (rgb.astype(np.uint32) + 128) // 257  # 65535 becomes 255, to the nearest
     return np.array(rgb, np.uint8, order="C")

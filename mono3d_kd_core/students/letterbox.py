@@ -39,10 +39,9 @@ class Letterbox:
         inner = cv2.resize(
             image, (self.width, self.height), interpolation=cv2.INTER_AREA if shrinking else cv2.INTER_LINEAR
         )
-        canvas = np.empty((*self.size, 3), np.uint8)
-        canvas[:] = PADDING
-        canvas[self.top : self.top + self.height, self.left : self.left + self.width] = inner
-        return canvas
+        below, right = self.size[0] - self.top - self.height, self.size[1] - self.left - self.width
+        bordered = cv2.copyMakeBorder(inner, self.top, below, self.left, right, cv2.BORDER_CONSTANT, value=PADDING)
+        return np.asarray(bordered, np.uint8)
 
     def camera(self, camera: CameraModel) -> CameraModel:
         """Return the camera of the resized and padded image."""
