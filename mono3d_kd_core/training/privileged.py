@@ -182,7 +182,8 @@ class DepthPictures:
         if len(chosen) < len(lessons):
             missing = next(lesson.id for i, lesson in enumerate(lessons) if i not in chosen)
             raise DataError(
-                f"frame {missing} has no LiDAR points; a teacher that sees depth needs a sweep for every frame"
+                f"frame {missing} has no LiDAR points; a teacher that sees depth needs a sweep for every frame. "
+                "Without LiDAR, take ADD: its teacher can do with depth that the boxes give, teach.depth=objects"
             )
         return replace(collate(lessons), images=torch.stack(pictures))
 

@@ -101,6 +101,21 @@ def test_a_teachers_store_of_a_bag_is_learned_from_as_itself(place: Path, tmp_pa
         open_labelled(tmp_path / "both.yaml")
 
 
+@pytest.mark.parametrize("recipe", ["add_small", "add_query_small", "add_bev_small"])
+def test_add_learns_from_a_bag_of_a_camera_alone(recipe: str, place: Path, tmp_path: Path) -> None:
+    (tmp_path / "rig.yaml").write_text(
+        "topics: {image: /camera/image_rect, camera_info: /camera/camera_info}\nrectified: true\n"
+    )
+    alone = tmp_path / "alone.yaml"
+    alone.write_text(f"drive: {place / 'bag'}\nrig: rig.yaml\nlabels: {place / 'folder' / 'label_2'}\n")
+    assert open_source(alone)[0].points is None
+    with pytest.raises(DataError, match=r"has no LiDAR points.*teach\.depth=objects"):
+        planned_run(recipe, LABELLED[recipe], [alone], [], tmp_path / "lidar").train(quiet=True)
+    changes = [*LABELLED[recipe], "teach.depth=objects"]
+    bundle = planned_run(recipe, changes, [alone], [], tmp_path / "run").train(quiet=True)
+    assert bundle.card.provenance["data"] == "alone.yaml"
+
+
 def test_a_bag_with_labels_is_validated_on(place: Path, tmp_path: Path) -> None:
     (tmp_path / "other.yaml").write_text("drive: bag\nlabels: folder/label_2\n")
     convert_source(write_drive(tmp_path / "folder", 2, seed=1), tmp_path / "bag")
