@@ -19,6 +19,7 @@ from mono3d_kd_core.training.privileged import PrivilegedModule
 from mono3d_kd_core.training.run import Run, files_hash, progress
 from mono3d_kd_core.training.weak_lessons import WeakLesson, WeakLessons
 from mono3d_kd_core.training.weak_recipe import SkdRecipe, WeakSourceConfig
+from mono3d_kd_core.training.weak_sources import boxes_of
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,7 @@ class WeakRun(Run):
         return WeakModule(student, SkdWm3d(student, self.recipe.teach), None, self.recipe.schedule)
 
     def _origin(self) -> dict[str, str]:
-        folders = WeakLessons(self.sources, self.recipe, Guard(), self.out / "depth").label_folders
+        folders = [boxes_of(source, self.recipe) for source in self.sources]
         depth = self.recipe.depth.source if self.recipe.teach.wants_depth else "none"
         return {"method": self.recipe.architecture, "labels_sha256": files_hash(folders), "depth": depth}
 

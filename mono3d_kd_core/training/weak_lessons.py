@@ -109,11 +109,6 @@ class WeakLessons:
     def __iter__(self) -> Iterator[WeakLesson]:
         return (self[index] for index in range(len(self)))
 
-    @property
-    def label_folders(self) -> list[Path]:
-        """Where the boxes come from."""
-        return [source.boxes for source in self._sources]
-
 
 def without_space(labels: KittiLabels) -> KittiLabels:
     """Return label rows of which only the image is known: where, how large and how turned the objects are is NaN."""

@@ -21,7 +21,7 @@ class WeakSource:
 
     def __init__(self, config: WeakSourceConfig, recipe: SkdRecipe, keep: Path) -> None:
         self.frames: FrameSource = open_source(config.path, config.rig)
-        self.boxes = _boxes_of(config, recipe)
+        self.boxes = boxes_of(config, recipe)
         self.data: DataConfig = trusting(recipe.data, self.frames.name)
         self.maps: Path | None = None
         self.per_metre = recipe.depth.per_metre
@@ -51,7 +51,8 @@ class WeakSource:
                 )
 
 
-def _boxes_of(config: WeakSourceConfig, recipe: SkdRecipe) -> Path:
+def boxes_of(config: WeakSourceConfig, recipe: SkdRecipe) -> Path:
+    """Return where the label files of a source lie. Raises DataError when nobody says."""
     given = config.boxes or recipe.boxes
     if given is not None:
         return given
