@@ -30,7 +30,7 @@ from mono3d_kd_core.io.open import open_source
 from mono3d_kd_core.targets import Provenance, Report, TargetSettings, TargetStore, make_targets
 from mono3d_kd_core.targets.store import PROVENANCE
 from mono3d_kd_core.training.choice import planned_run
-from mono3d_kd_core.training.examples import TRUSTED_SCORES, Labelled, open_labelled
+from mono3d_kd_core.training.examples import Labelled, open_labelled
 from mono3d_kd_core.training.leaks import Guard
 from mono3d_kd_core.training.matching import found_share
 from mono3d_kd_core.training.recipe import find_recipe, read_recipe
@@ -75,13 +75,16 @@ def taught(options: argparse.Namespace, targets: Path) -> Path:
     if content["architecture"] == "cmkd":
         # The drive is no validation set of its own there: a frame that is taught is refused as one.
         (stage,) = content["stages"]
-        changes, val, end = [f"stages={[stage | {'schedule': stage['schedule'] | times}]}"], [], out / stage["name"]
+        # Scores that are no probabilities count fully from twice the one that is to be trusted.
+        full = max(1.0, 2 * read_card(options.teacher).score_threshold)
+        stage |= {"schedule": stage["schedule"] | times, "teach": stage["teach"] | {"full_score": full}}
+        changes, val, end = [f"stages={[stage]}"], [], out / stage["name"]
     else:
         changes, val, end = [*CHANGES, *(f"schedule.{name}={n}" for name, n in times.items())], [targets], out
     if not (end / "bundle" / "card.yaml").is_file():
         run = planned_run(options.recipe, [*changes, f"weights={options.student}", *options.set], [targets], val, out)
         run.train((end / "checkpoints" / "last.ckpt").is_file())
-    return end / "bundle"
+    return Path(end / "bundle")
 
 
 def unseen(source: Labelled, drive: FrameSource, left_out: Sequence[str]) -> list[int]:
@@ -130,7 +133,7 @@ def main() -> None:
     parser.add_argument("--set", action="append", default=[], help="change a key of the recipe")
     parser.add_argument("--out", type=Path, required=True)
     o = parser.parse_args()
-    trusted = TRUSTED_SCORES.get(read_card(o.teacher).architecture, 0.3)
+    trusted = read_card(o.teacher).score_threshold
     drive_targets = targets_of(o.drive, o.teacher, o.out / "targets" / "drive")
     other_targets = targets_of(o.others, o.teacher, o.out / "targets" / "others")
     student = taught(o, drive_targets)
