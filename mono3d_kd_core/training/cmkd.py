@@ -105,7 +105,7 @@ class CmkdRecipe(Section):
     teacher: TeacherConfig | None = None
     sources: tuple[SourceConfig, ...] = ()
     val: tuple[Path, ...] = ()
-    """Labelled folders in KITTI's layout; no frame of theirs may be among the sources."""
+    """Labelled drives; no frame of theirs may be among the sources."""
     data: DataConfig = DataConfig()
     augment: AugmentConfig = AugmentConfig(scale_crop=0.0, colour=0.0)
     stages: tuple[StageConfig, ...] = Field(min_length=1)
@@ -187,10 +187,8 @@ class CmkdRun:
     def _lessons(self, c: BevConfig, quiet: bool) -> tuple[Lessons, Examples | None]:
         size, classes = (c.input_height, c.input_width), list(c.classes)
         sources = [self._given(path) for path in self.data] or list(self.recipe.sources)
-        guard, labelled = Guard(), [open_labelled(path) for path in self._val]
-        for source in labelled:
-            frames = (source[i] for i in _track(quiet)(range(len(source)), "reading validation frames"))
-            guard.add(source.name, frames)
+        labelled = [open_labelled(path) for path in self._val]
+        guard = Guard.of(labelled, _track(quiet))
         val = Examples(labelled, classes, size, self.recipe.data) if labelled else None
         return Lessons(sources, classes, size, self.recipe.data, guard), val
 

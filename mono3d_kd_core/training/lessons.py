@@ -33,7 +33,7 @@ class SourceConfig(Section):
 
     path: Path
     rig: Path | None = None
-    """Rig file of a bag; guessed without."""
+    """Rig file of a bag; guessed without. With labels it is the drive file that names it."""
     share: float = Field(default=1.0, gt=0, le=1)
     """Part of the frames that is used, evenly chosen."""
     repeat: int = Field(default=1, gt=0)
