@@ -30,7 +30,11 @@ from mono3d_kd_core.training.examples import Labelled, open_labelled
 from mono3d_kd_core.training.recipe import find_recipe, read_recipe
 from mono3d_kd_core.training.reference import Reference
 
-ANSWERS = {"classification": 8.0, "box": 2.0, "direction": 0.4}
+ANSWERS = {
+    "boxes": {"pseudo_labels": 1.0},
+    "dense": {"classification": 24.0, "box": 8.0, "direction": 1.6},
+}  # fmt: skip
+"""CMKD's two ways of teaching responses, the paper's own and the released one, whose terms count threefold here."""
 FIGURES = {
     "BEV 0.7": "val/APBEV_Car_moderate", "3D 0.7": "val/AP3D_Car_moderate",
     "BEV 0.5": "val_loose/APBEV_Car_moderate", "3D 0.5": "val_loose/AP3D_Car_moderate",
@@ -47,16 +51,17 @@ class Arm:
     unlabelled: bool = False
 
 
-def arms(features: float, depth: float) -> tuple[Arm, ...]:
+def arms(features: float, depth: float, answers: str) -> tuple[Arm, ...]:
     """Return the arms; the weights of the features and of depth depend on the teacher's map."""
+    said = ANSWERS[answers]
     # A PointPillars' map is empty wherever no point fell; equally weighted, a student would learn emptiness.
     seen = {"features": features, "empty_weight": 0.05, "depth": depth}
     return (
         Arm("labels", ({"labels": 1.0, "depth": depth},), labels=True),
         Arm("features", (seen,)),
-        Arm("responses", (ANSWERS | {"depth": depth},)),
-        Arm("both", (seen, seen | ANSWERS)),
-        Arm("both + unlabelled", (seen, seen | ANSWERS), unlabelled=True),
+        Arm("responses", (said | {"depth": depth},)),
+        Arm("both", (seen, seen | said)),
+        Arm("both + unlabelled", (seen, seen | said), unlabelled=True),
     )
 
 
@@ -67,7 +72,7 @@ class Bench:
     options: argparse.Namespace
 
     def recipe(self, arm: Arm, seed: int) -> CmkdRecipe:
-        """Return the recipe of an arm: the base with its sources and stages, the epochs divided among the stages."""
+        """Return the recipe of an arm: the base with its sources and stages, the epochs divided between the stages."""
         o = self.options
         path = find_recipe(o.recipe)
         content = read_recipe(path, o.set)
@@ -80,14 +85,16 @@ class Bench:
         if o.weights:
             content |= {"weights": o.weights, "weights_of": "image"}
         if arm.unlabelled:
-            sources.append({"path": o.unlabelled})
+            sources.append({"path": o.unlabelled, "targets": o.unlabelled_targets})
         content["teacher"] = content["teacher"] | {"start": not arm.labels}
         schedule = content["stages"][0]["schedule"] | {"seed": seed, "bfloat16": o.bfloat16}
+        first = round(o.epochs * o.first)
+        lengths = [o.epochs] if len(arm.stages) == 1 else [first, o.epochs - first]
         stages = []
-        for number, teach in enumerate(arm.stages):
-            epochs = (o.epochs * (number + 1)) // len(arm.stages) - (o.epochs * number) // len(arm.stages)
-            own = schedule | {"epochs": epochs, "validate_every": epochs}
-            stages.append({"name": f"stage{number + 1}", "teach": teach, "schedule": own})
+        for number, (teach, epochs) in enumerate(zip(arm.stages, lengths)):
+            if epochs:
+                own = schedule | {"epochs": epochs, "validate_every": epochs}
+                stages.append({"name": f"stage{number + 1}", "teach": teach, "schedule": own})
         return validated(CmkdRecipe, content | {"sources": sources, "stages": stages, "val": []}, str(path))
 
     def figures(self, arm: Arm, seed: int) -> dict[str, float]:
@@ -149,6 +156,7 @@ def main() -> None:
     parser.add_argument("--val", required=True)
     parser.add_argument("--out", required=True)
     parser.add_argument("--unlabelled", help="a further drive: a set, a raw drive or a bag")
+    parser.add_argument("--unlabelled-targets", help="its target store, where train has one")
     parser.add_argument("--targets", help="target store with the teacher's maps and answers to train")
     parser.add_argument("--weights", help="bundle of a student whose image network all arms start with")
     parser.add_argument("--bfloat16", action="store_true", help="compute in bfloat16 where there is no GPU")
@@ -156,7 +164,13 @@ def main() -> None:
     parser.add_argument("--labelled", type=float, default=0.1, help="share of train whose labels the arm `labels` sees")
     parser.add_argument("--epochs", type=int, default=14, help="of train, all stages together")
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--arms", nargs="+", choices=[arm.name for arm in arms(0, 0)], help="only these; default: all")
+    parser.add_argument(
+        "--arms", nargs="+", choices=[arm.name for arm in arms(0, 0, "boxes")], help="only these; default: all"
+    )
+    parser.add_argument(
+        "--answers", choices=ANSWERS, default="boxes", help="teach the teacher's boxes, or its dense answers"
+    )
+    parser.add_argument("--first", type=float, default=0.5, help="share of the epochs with features alone in `both`")
     parser.add_argument("--features", type=float, default=4.0, help="weight of the features")
     parser.add_argument("--depth", type=float, default=3.0, help="weight of the depth of the LiDAR's points")
     parser.add_argument("--set", action="append", default=[], help="change a key of the recipe: student.width=1.0")
@@ -164,7 +178,7 @@ def main() -> None:
     bench = Bench(options)
     chosen = [
         arm
-        for arm in arms(options.features, options.depth)
+        for arm in arms(options.features, options.depth, options.answers)
         if (options.unlabelled or not arm.unlabelled) and (not options.arms or arm.name in options.arms)
     ]
     rows: dict[str, Sequence[dict[str, float]]] = {"LiDAR teacher": [bench.teacher()]}
