@@ -58,6 +58,7 @@ def fit(
 ) -> None:  # fmt: skip
     """Fit `module` to `data`, from `checkpoint` or afresh, writing checkpoints and logs into `out`."""
     logs = out / "logs"
+    _set_aside(logs / "csv" / "metrics.csv")
     # Lightning's tips and its list of absent accelerators; what matters of it the command says itself.
     logging.getLogger("lightning.pytorch.utilities.rank_zero").setLevel(logging.WARNING)
     trainer = pl.Trainer(
@@ -67,7 +68,10 @@ def fit(
         gradient_clip_val=schedule.gradient_clip, check_val_every_n_epoch=schedule.validate_every,
         num_sanity_val_steps=0, log_every_n_steps=10, callbacks=[*_callbacks(schedule, out, quiet), *callbacks],
         enable_progress_bar=not quiet, enable_model_summary=False, limit_val_batches=1.0 if validate else 0,
-        logger=[TensorBoardLogger(logs, name="", version="tensorboard"), CSVLogger(logs, name="", version="csv")],
+        logger=[
+            TensorBoardLogger(logs, name="", version="tensorboard"),
+            CSVLogger(logs, name="", version="csv", flush_logs_every_n_steps=10),
+        ],
     )  # fmt: skip
     with warnings.catch_warnings():
         # Lightning's advice about workers and steps: the cache makes workers needless, the rest is noise.
@@ -81,6 +85,13 @@ def fit(
             # Lightning turns Ctrl-C into an exit of its own.
             signal.signal(signal.SIGINT, signal.default_int_handler)
             raise KeyboardInterrupt from None
+
+
+def _set_aside(metrics: Path) -> None:
+    """Keep the rows of a run that was stopped, which the logger would write over: metrics_1.csv, metrics_2.csv, ..."""
+    if metrics.is_file():
+        number = 1 + len(list(metrics.parent.glob("metrics_*.csv")))
+        metrics.rename(metrics.with_name(f"metrics_{number}.csv"))
 
 
 def _precision(schedule: ScheduleConfig) -> Literal["16-mixed", "bf16-mixed", "32-true"]:

@@ -137,7 +137,7 @@ def test_a_chain_of_stages_ends_in_a_student_alone(place: Path, tmp_path: Path) 
 def test_a_stage_that_was_stopped_ends_as_if_it_never_was(
     place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    stages = [{"name": "features", "teach": {"features": 4}, "schedule": schedule(3)}]
+    stages = [{"name": "features", "teach": {"features": 4}, "schedule": schedule(4, batch_size=1)}]
     whole = CmkdRun(recipe(place, stages=stages), [], [], tmp_path / "whole").train(quiet=True)
 
     from mono3d_kd_core.training.distillation import DistillationModule
@@ -157,6 +157,9 @@ def test_a_stage_that_was_stopped_ends_as_if_it_never_was(
     resumed = broken.train(resume=True, quiet=True)
     for name, tensor in whole.tensors.items():
         torch.testing.assert_close(resumed.tensors[name], tensor, rtol=1e-5, atol=1e-6)
+    curve = losses(tmp_path / "broken" / "features")
+    assert len(curve) == 2
+    assert curve == pytest.approx(losses(tmp_path / "whole" / "features"))
 
 
 def test_sources_of_all_kinds_mix_in_any_proportion(place: Path, tmp_path: Path) -> None:
