@@ -10,8 +10,8 @@ from rclpy.clock import Clock, ClockType
 
 from mono3d_kd_core.errors import DataError, Mono3DError
 from mono3d_kd_core.targets.store import PROVENANCE, TargetStore
-from mono3d_kd_core.training.online import Plan, Verdict
-from mono3d_kd_core.training.shares import frames_of
+from mono3d_kd_core.training.online.round import Plan, Verdict
+from mono3d_kd_core.training.online.shares import frames_of
 from mono3d_kd_ros.node import process
 from mono3d_kd_ros.node.diagnostics import WARN, Condition, Finding
 from mono3d_kd_ros.node.managed_node import ManagedNode

@@ -25,11 +25,11 @@ from torch import Tensor
 from mono3d_kd_core.deploy.validation import validated
 from mono3d_kd_core.distillation.hvdistill import HvDistill, HvWeights, Pair
 from mono3d_kd_core.geometry.depth import project_points
-from mono3d_kd_core.training.hvdistill import load_image_teacher
-from mono3d_kd_core.training.hvdistill_recipe import HvDistillRecipe
+from mono3d_kd_core.training.hvdistill.pairs import Pairs
+from mono3d_kd_core.training.hvdistill.recipe import HvDistillRecipe
+from mono3d_kd_core.training.hvdistill.run import load_image_teacher
 from mono3d_kd_core.training.leaks import Guard
 from mono3d_kd_core.training.lessons import SourceConfig
-from mono3d_kd_core.training.pairs import Pairs
 
 Picture = NDArray[np.uint8]
 EDGE = (255, 235, 60)

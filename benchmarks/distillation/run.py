@@ -25,7 +25,8 @@ from mono3d_kd_core.deploy.loading import load_teacher
 from mono3d_kd_core.deploy.validation import validated
 from mono3d_kd_core.io.files import write_atomically
 from mono3d_kd_core.training.average_precision import AveragePrecision
-from mono3d_kd_core.training.cmkd import CmkdRecipe, CmkdRun
+from mono3d_kd_core.training.cmkd.recipe import CmkdRecipe
+from mono3d_kd_core.training.cmkd.run import CmkdRun
 from mono3d_kd_core.training.examples import Labelled, open_labelled
 from mono3d_kd_core.training.recipe import find_recipe, read_recipe
 from mono3d_kd_core.training.reference import Reference

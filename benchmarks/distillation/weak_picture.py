@@ -27,9 +27,9 @@ from mono3d_kd_core.students.keypoint_targets import network_focal
 from mono3d_kd_core.training.choice import planned_run
 from mono3d_kd_core.training.data import collate
 from mono3d_kd_core.training.leaks import Guard
-from mono3d_kd_core.training.weak import WeakRun
-from mono3d_kd_core.training.weak_lessons import WeakLesson, WeakLessons
-from mono3d_kd_core.training.weak_recipe import WeakSourceConfig
+from mono3d_kd_core.training.weak.lessons import WeakLesson, WeakLessons
+from mono3d_kd_core.training.weak.recipe import WeakSourceConfig
+from mono3d_kd_core.training.weak.run import WeakRun
 
 Picture = NDArray[np.uint8]
 WHITE, YELLOW = (255, 255, 255), (255, 220, 60)

@@ -8,20 +8,21 @@ from typing import Any
 
 from mono3d_kd_core.deploy.validation import validated
 from mono3d_kd_core.errors import ModelError
-from mono3d_kd_core.training.add_bev import AddBevRecipe, AddBevRun
-from mono3d_kd_core.training.cmkd import CmkdRecipe, CmkdRun
-from mono3d_kd_core.training.hvdistill import HvDistillRun
-from mono3d_kd_core.training.hvdistill_recipe import HvDistillRecipe
-from mono3d_kd_core.training.privileged import PrivilegedRun
-from mono3d_kd_core.training.privileged_recipe import RECIPES as PRIVILEGED
-from mono3d_kd_core.training.privileged_recipe import AddQueryRecipe, AddRecipe, MonoStlQueryRecipe, MonoStlRecipe
+from mono3d_kd_core.training.cmkd.recipe import CmkdRecipe
+from mono3d_kd_core.training.cmkd.run import CmkdRun
+from mono3d_kd_core.training.hvdistill.recipe import HvDistillRecipe
+from mono3d_kd_core.training.hvdistill.run import HvDistillRun
+from mono3d_kd_core.training.lidar.recipe import RECIPES as TEACHERS
+from mono3d_kd_core.training.lidar.recipe import TeacherRecipe
+from mono3d_kd_core.training.lidar.run import TeacherRun
+from mono3d_kd_core.training.privileged.add_bev import AddBevRecipe, AddBevRun
+from mono3d_kd_core.training.privileged.recipe import RECIPES as PRIVILEGED
+from mono3d_kd_core.training.privileged.recipe import AddQueryRecipe, AddRecipe, MonoStlQueryRecipe, MonoStlRecipe
+from mono3d_kd_core.training.privileged.run import PrivilegedRun
 from mono3d_kd_core.training.recipe import PeakLearning, QueryRecipe, Recipe, Section, find_recipe, read_recipe
 from mono3d_kd_core.training.run import Run
-from mono3d_kd_core.training.teacher import TeacherRun
-from mono3d_kd_core.training.teacher_recipe import RECIPES as TEACHERS
-from mono3d_kd_core.training.teacher_recipe import TeacherRecipe
-from mono3d_kd_core.training.weak import WeakRun
-from mono3d_kd_core.training.weak_recipe import SkdRecipe
+from mono3d_kd_core.training.weak.recipe import SkdRecipe
+from mono3d_kd_core.training.weak.run import WeakRun
 
 KINDS: Mapping[str, type[Section]] = {
     "add_bev": AddBevRecipe, "cmkd": CmkdRecipe, "hvdistill": HvDistillRecipe, "query": QueryRecipe, "skd_wm3d": SkdRecipe,

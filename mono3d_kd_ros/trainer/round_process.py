@@ -10,9 +10,9 @@ from pathlib import Path
 
 from mono3d_kd_core.errors import DataError
 from mono3d_kd_core.io.settings import write_settings
-from mono3d_kd_core.training.online import Plan, Verdict, read_verdict
+from mono3d_kd_core.training.online.round import Plan, Verdict, read_verdict
 
-ROUND = "mono3d_kd_core.training.online"
+ROUND = "mono3d_kd_core.training.online.round"
 GRACE_S = 10.0
 """How long a round may take to stop before it is killed."""
 

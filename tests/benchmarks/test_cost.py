@@ -36,7 +36,7 @@ def test_a_process_tells_its_cost_while_it_runs(tmp_path: Path) -> None:
     start = children()
     status, cost = run([sys.executable, "-c", WORK], note, every=0.1)
     assert status == 0
-    assert cost.processor == pytest.approx(children() - start)
+    assert cost.processor == pytest.approx(children() - start, abs=1e-3)
     assert cost.processor >= 0.8
     assert cost.seconds >= 0.8
     assert cost.mebibytes > 64

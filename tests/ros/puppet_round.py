@@ -9,7 +9,7 @@ from pathlib import Path
 
 from mono3d_kd_core.errors import DataError
 from mono3d_kd_core.io.settings import read_settings
-from mono3d_kd_core.training.online import VERDICT, Figure, Plan, Verdict, is_better
+from mono3d_kd_core.training.online.round import VERDICT, Figure, Plan, Verdict, is_better
 
 SCORES = [0.9, 0.4]
 

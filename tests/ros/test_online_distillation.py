@@ -17,7 +17,7 @@ from mono3d_kd_core.resources import resource
 from mono3d_kd_core.simulation.output.record import Recording
 from mono3d_kd_core.simulation.output.write_bag import write_bag
 from mono3d_kd_core.simulation.rig import SimulatedRig
-from mono3d_kd_core.training.online import read_verdict
+from mono3d_kd_core.training.online.round import read_verdict
 from tests.ros.harness import Diagnostics, Peer, node_process
 
 FRAMES, SEED = 120, 5

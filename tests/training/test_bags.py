@@ -19,7 +19,7 @@ from mono3d_kd_core.training.leaks import Guard
 from mono3d_kd_core.training.lessons import Lessons, SourceConfig
 from mono3d_kd_core.training.recipe import DataConfig
 from mono3d_kd_core.training.run import labels_hash
-from tests.training.test_cmkd import write_drive, write_teacher
+from tests.training.cmkd.test_run import write_drive, write_teacher
 
 SMALL = [f"student.{key}" for key in ("width=0.125", "input_height=32", "input_width=96")]
 KEYPOINT = [*SMALL, "student.neck_channels=8", "student.head_channels=8"]

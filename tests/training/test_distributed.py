@@ -17,7 +17,7 @@ from mono3d_kd_core.training.distillation import DistillationModule
 from mono3d_kd_core.training.leaks import Guard
 from mono3d_kd_core.training.lessons import LessonBatch, Lessons, SourceConfig, collate_lessons
 from mono3d_kd_core.training.recipe import DataConfig, ScheduleConfig
-from tests.training.test_cmkd import SHAPE, STUDENT, TEACHER, write_drive, write_teacher
+from tests.training.cmkd.test_run import SHAPE, STUDENT, TEACHER, write_drive, write_teacher
 
 EVERYTHING = CmkdWeights(features=4, classification=8, box=2, direction=0.4, depth=1, labels=1)
 

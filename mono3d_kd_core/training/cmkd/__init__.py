@@ -1,0 +1,1 @@
+"""A bird's-eye student learns from a LiDAR detector, in stages (CMKD)."""

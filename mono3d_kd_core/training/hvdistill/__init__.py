@@ -1,0 +1,1 @@
+"""Pictures teach a LiDAR backbone, without labels (HVDistill)."""

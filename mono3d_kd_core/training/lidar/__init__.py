@@ -1,0 +1,1 @@
+"""LiDAR teachers learn labelled sweeps."""

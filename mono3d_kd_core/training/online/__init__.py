@@ -1,0 +1,1 @@
+"""Rounds of learning on a drive that is being replayed."""

@@ -1,0 +1,1 @@
+"""Students learn from their like that sees depth (MonoSTL, MonoDistill, ADD)."""
