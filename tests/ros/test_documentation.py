@@ -44,7 +44,7 @@ def named_tests() -> list[tuple[str, str]]:
         for part in row.replace("(slow)", "").split(";"):
             file, _, words = part.strip().partition(": ")
             for name in file.split(", "):
-                folder, name = name.split("/") if "/" in name else (folder, name)
+                folder, name = name.rsplit("/", 1) if "/" in name else (folder, name)
                 found += [(f"{folder}/{name}", word.strip()) for word in (words.split(",") if words else [""])]
     return [(file, word) for file, word in found if file not in ("ros/test", "ros/---")]
 
