@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from mono3d_kd_core.distillation import cmkd_losses
 from mono3d_kd_core.distillation.base import Distiller, Taught
-from mono3d_kd_core.distillation.cmkd_responses import response_terms, selected
+from mono3d_kd_core.distillation.cmkd_responses import response_terms
 from mono3d_kd_core.errors import ModelError
 from mono3d_kd_core.geometry.boxes import Boxes3D
 from mono3d_kd_core.geometry.overlap import iou_3d, rows_3d
@@ -145,7 +145,7 @@ class Cmkd(Distiller):
         chosen, found = _known(taught, _responses_of)
         if not chosen:
             return {}
-        terms = response_terms(selected(output.responses, chosen), found, self.student.answers)
+        terms = response_terms(output.responses.of(chosen), found, self.student.answers)
         share = _share(chosen, taught)
         factor = {name: float(getattr(self.weights, name)) * share for name in terms}
         return {name: factor[name] * value for name, value in terms.items() if factor[name]}
@@ -164,7 +164,7 @@ class Cmkd(Distiller):
         chosen, boxes = _known(taught, _boxes_of)
         if not chosen:
             return {}
-        answers, responses = self.student.answers, selected(output.responses, chosen)
+        answers, responses = self.student.answers, output.responses.of(chosen)
         assert isinstance(answers, AnchorAnswers)
         assert isinstance(responses, AnchorResponses)
         placed = [_in_map(found, output.poses[i]) for i, found in zip(chosen, boxes)]
@@ -190,7 +190,7 @@ class Cmkd(Distiller):
         chosen, labels = _known(taught, lambda one: one.labels)
         if not chosen:
             return {}
-        responses = selected(output.responses, chosen)
+        responses = output.responses.of(chosen)
         terms = self.student.answers.losses(responses, labels)  # type: ignore[arg-type]  # head and answers go together
         share = self.weights.labels * _share(chosen, taught)
         return {f"label_{name}": share * value for name, value in terms.items()}

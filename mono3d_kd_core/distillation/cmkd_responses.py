@@ -46,11 +46,6 @@ def response_terms(
     }
 
 
-def selected(responses: AnchorResponses | CenterResponses, chosen: Sequence[int]) -> AnchorResponses | CenterResponses:
-    """Return the answers of some samples of a batch."""
-    return type(responses)(*(part[list(chosen)] for part in vars(responses).values()))
-
-
 def _check(one: Responses, answers: AnchorAnswers | CentreAnswers) -> None:
     positions, centres = answers.positions.cpu().numpy(), isinstance(answers, CentreAnswers)
     what, size = ("cells of a heatmap", CODE_SIZE) if centres else ("anchors", 7)

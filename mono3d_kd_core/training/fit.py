@@ -21,6 +21,7 @@ from lightning.pytorch.callbacks import (
     RichProgressBar,
 )
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
+from lightning.pytorch.utilities import rank_zero_only
 
 from mono3d_kd_core.errors import ModelError
 from mono3d_kd_core.training.recipe import ScheduleConfig
@@ -87,6 +88,7 @@ def fit(
             raise KeyboardInterrupt from None
 
 
+@rank_zero_only
 def _set_aside(metrics: Path) -> None:
     """Keep the rows of a run that was stopped, which the logger would write over: metrics_1.csv, metrics_2.csv, ..."""
     if metrics.is_file():

@@ -175,6 +175,11 @@ class Lessons:
     def __iter__(self) -> Iterator[Lesson]:
         return (self[index] for index in range(len(self)))
 
+    @property
+    def answered(self) -> bool:
+        """Whether a teacher's answers to all frames are stored."""
+        return all(source.config.targets is not None for source in self._sources)
+
     def account(self) -> list[dict[str, str | int]]:
         """Say of each source how many frames it has, and how many are used, with labels and with stored targets."""
         return [

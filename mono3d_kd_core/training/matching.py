@@ -69,6 +69,18 @@ def found_share(
     return FoundShare(hits / max(objects, 1), right / max(alarms, 1), objects)
 
 
+def found_metrics(
+    found: Sequence[Boxes3D], truth: Sequence[Boxes3D], classes: Sequence[str], score: float = 0.3
+) -> dict[str, float]:
+    """Return a card's recall_40m_* and precision_40m_* of each class that has objects, to four digits."""
+    metrics: dict[str, float] = {}
+    for name in classes:
+        share = found_share(found, truth, name, score=score)
+        if share.objects:
+            metrics |= {f"recall_40m_{name}": round(share.recall, 4), f"precision_40m_{name}": round(share.precision, 4)}
+    return metrics
+
+
 def _within(boxes: Boxes3D, beyond: float, nearer: float) -> NDArray[np.bool_]:
     distance = np.hypot(boxes.centre[:, 0], boxes.centre[:, 1])
     within: NDArray[np.bool_] = (distance >= beyond) & (distance < nearer)

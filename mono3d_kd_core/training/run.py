@@ -29,7 +29,7 @@ from mono3d_kd_core.training.cache import Track
 from mono3d_kd_core.training.data import RecipeData
 from mono3d_kd_core.training.examples import Examples, open_labelled
 from mono3d_kd_core.training.fit import checkpoint_of, fit
-from mono3d_kd_core.training.matching import fit_calibration, found_share, match
+from mono3d_kd_core.training.matching import fit_calibration, found_metrics, match
 from mono3d_kd_core.training.module import TrainingModule
 from mono3d_kd_core.training.pictures import ValidationPictures
 from mono3d_kd_core.training.recipe import PeakLearning
@@ -130,15 +130,12 @@ class Run:
             calibration = fit_calibration(*_scores(module))
             config = config.model_copy(update={"calibration": calibration})
             found = [replace(boxes, score=calibration(boxes.score)) for boxes in module.found]
-            for name in config.classes:
-                share = found_share(found, module.truth, name, score=SHOWN_SCORE)
-                if share.objects:
-                    metrics |= {f"recall_40m_{name}": share.recall, f"precision_40m_{name}": share.precision}
+            metrics = found_metrics(found, module.truth, config.classes, SHOWN_SCORE)
         card = Card(
             kind=self.kind, architecture=student.architecture, config=config.model_dump(mode="json"),
             classes=list(config.classes), score_threshold=SHOWN_SCORE,
             camera=trained_camera(data.cameras()), licence=self.licence,
-            metrics={name: round(value, 4) for name, value in metrics.items()},
+            metrics=metrics,
             provenance={
                 "recipe_sha256": hashlib.sha256((self.out / RECIPE).read_bytes()).hexdigest(),
                 "data": ", ".join(path.name for path in self.data),

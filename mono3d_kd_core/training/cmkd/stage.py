@@ -27,12 +27,10 @@ from mono3d_kd_core.training.examples import Examples
 from mono3d_kd_core.training.fit import checkpoint_of, fit
 from mono3d_kd_core.training.lesson_pictures import LessonPictures
 from mono3d_kd_core.training.lessons import Lessons, collate_lessons
-from mono3d_kd_core.training.matching import found_share
+from mono3d_kd_core.training.matching import found_metrics
 from mono3d_kd_core.training.pictures import ValidationPictures
 from mono3d_kd_core.training.recipe import Learning
-from mono3d_kd_core.training.run import progress, trained_camera
-
-SHOWN_SCORE = 0.3
+from mono3d_kd_core.training.run import SHOWN_SCORE, progress, trained_camera
 
 
 @dataclass(frozen=True)
@@ -69,7 +67,7 @@ class Stage:
             student = BevStudent(self.recipe.student)
             student.load_state_dict(start)
             distiller = Cmkd(student, self.stage.teach)
-            module = DistillationModule(student, distiller, self._asked(teacher, student, distiller), schedule)
+            module = DistillationModule(student, distiller, self._asked(teacher, student, distiller, lessons), schedule)
             module.to(memory_format=torch.channels_last)
             pictures = [ValidationPictures(), LessonPictures(data)]
             fit(module, data, schedule, self.out, checkpoint, val is not None, quiet, pictures)
@@ -77,14 +75,17 @@ class Stage:
         finally:
             data.close()
 
-    def _asked(self, teacher: BevTeacher | None, student: BevStudent, distiller: Cmkd) -> Teacher | None:
+    def _asked(
+        self, teacher: BevTeacher | None, student: BevStudent, distiller: Cmkd, lessons: Lessons
+    ) -> Teacher | None:
         if not distiller.wants_teacher:
             return None
         if teacher is None:
-            if all(source.targets is not None for source in self.recipe.sources):
+            if lessons.answered:
                 return None
             raise ModelError(
-                "something is to be learned from a teacher, but the recipe names neither teacher nor targets"
+                "something is to be learned from a teacher, but the recipe names none, and not all sources have its "
+                "answers; give teacher, targets of every source, or a target store as --data"
             )
         c = student.config
         mine, theirs = (c.low[:2], c.high[:2]), (teacher.config.low[:2], teacher.config.high[:2])
@@ -93,15 +94,10 @@ class Stage:
     def _bundle(self, module: DistillationModule, data: RecipeData, lessons: Lessons) -> Bundle:
         student = module.student
         assert isinstance(student, BevStudent)
-        metrics: dict[str, float] = {}
-        for name in student.classes:
-            share = found_share(module.found, module.truth, name, score=SHOWN_SCORE)
-            if share.objects:
-                metrics |= {f"recall_40m_{name}": share.recall, f"precision_40m_{name}": share.precision}
         card = Card(
             kind="student", architecture=student.architecture, config=student.config.model_dump(mode="json"),
             classes=list(student.classes), score_threshold=SHOWN_SCORE, camera=trained_camera(data.cameras()),
-            licence=self.licence, metrics={name: round(value, 4) for name, value in metrics.items()},
+            licence=self.licence, metrics=found_metrics(module.found, module.truth, student.classes, SHOWN_SCORE),
             provenance={
                 "method": f"cmkd, stage {self.stage.name}",
                 "recipe_sha256": hashlib.sha256(self.plan.encode()).hexdigest(),

@@ -28,7 +28,7 @@ from mono3d_kd_core.training.lidar.clouds import CloudExample, Clouds
 from mono3d_kd_core.training.lidar.data import CloudData
 from mono3d_kd_core.training.lidar.object_bank import ObjectBank
 from mono3d_kd_core.training.lidar.recipe import TeacherRecipe
-from mono3d_kd_core.training.matching import found_share
+from mono3d_kd_core.training.matching import found_metrics, found_share
 from mono3d_kd_core.training.recipe import ScheduleConfig
 
 BACKBONE = "backbone_3d."
@@ -152,16 +152,11 @@ class TeacherRun:
 
     def _bundle(self, module: TeacherModule, train: Clouds) -> Bundle:
         teacher = module.teacher
-        metrics: dict[str, float] = {}
-        for name in teacher.classes:
-            share = found_share(module.found, module.truth, name)
-            if share.objects:
-                metrics |= {f"recall_40m_{name}": share.recall, f"precision_40m_{name}": share.precision}
         card = Card(
             kind="teacher", architecture=teacher.architecture, config=teacher.config.model_dump(mode="json"),
             classes=list(teacher.classes), score_threshold=0.3, licence=self.licence,
             lidar=TrainedLidar.of(train.sweeps(50)),
-            metrics={name: round(value, 4) for name, value in metrics.items()},
+            metrics=found_metrics(module.found, module.truth, teacher.classes),
             provenance={
                 "recipe_sha256": hashlib.sha256((self.out / "recipe.yaml").read_bytes()).hexdigest(),
                 "data": ", ".join(path.name for path in self.data),

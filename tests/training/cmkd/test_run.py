@@ -255,6 +255,10 @@ def test_any_teacher_s_boxes_teach_a_student_on(place: Path, tmp_path: Path) -> 
     assert json.loads((tmp_path / "on" / "boxes" / "sources.json").read_text())[0]["stored_targets"] == 6
     head = "dense_head.conv_cls.weight"
     assert not torch.equal(bundle.tensors[head], first.tensors[head])
+    with pytest.raises(ModelError, match="a target store as --data"):
+        planned_run("cmkd_boxes", [*changes, f"weights={first.path}"], [place / "drive"], [], tmp_path / "none").train(
+            quiet=True
+        )
     # It has boxes only, and says so to who wants maps.
     sources = [{"path": place / "drive", "targets": tmp_path / "store"}]
     with pytest.raises(DataError, match="stored without what is to be taught"):
