@@ -1,6 +1,6 @@
 """All methods on all hosts over seeds: train what is missing, detect, and let `mono3d-kd compare` judge.
 
-    PYTHONPATH=. python benchmarks/distillation/bench.py --train DIR --val DIR --out DIR [--seeds 3] [--host keypoint]
+    PYTHONPATH=. python benchmarks/distillation/bench.py --train DIR --val DIR [--test DIR] --out DIR [--seeds 3]
 
 Students of one host see equally many pictures. What is finished is not done again: the same command goes on where it was
 stopped. OUT/table.md has, for each host, mean and standard deviation, the verdicts, and what each method cost in training.
@@ -62,12 +62,16 @@ class Job:
         """Return its recipe: the packaged one, changed by arm and options."""
         names = {"TRAIN": self.options.train, "RUNS": self.options.out, "SEED": self.seed}
         changes = [Template(change).substitute(names) for change in self.arm.changes]
-        if self.arm.teacher_of is not None:
-            owner = place(Path(self.options.out), self.arm.host, self.arm.teacher_of, self.seed)
-            changes.append(f"teacher={{bundle: {owner / 'run' / 'teacher' / 'bundle'}}}")
         content = timed(read_recipe(find_recipe(self.arm.recipe), changes), self.options.epochs, self.seed)
+        own = (content.get("teacher") or {}).get("schedule")
+        if own is not None and self.options.teacher_epochs:
+            own |= {"epochs": self.options.teacher_epochs, "validate_every": self.options.teacher_epochs}
         for change in self.options.set:
             content = changed(content, change)
+        seed = 0 if self.options.one_teacher else self.seed
+        if own is not None and (self.arm.teacher_of is not None or seed != self.seed):
+            owner = place(Path(self.options.out), self.arm.host, self.arm.teacher_of or self.arm.name, seed)
+            content["teacher"] = {"bundle": str(owner / "run" / "teacher" / "bundle")}
         return content
 
     def train(self) -> None:
@@ -78,22 +82,22 @@ class Job:
         plan, run = self.place / "plan.yaml", self.place / "run"
         plan.write_text(yaml.safe_dump(self.plan(), sort_keys=False))
         command = ["train", str(plan), "--out", str(run)]
-        command += ["--val", self.options.val] if self.arm.validates else []
+        command += ["--val", self.options.val] if self.arm.validates and self.options.val else []
         command += ["--data", self.options.train] if self.arm.takes_data else []
         begun = any(run.rglob("last.ckpt")) or any(run.rglob("card.yaml"))
         before = self.cost or Cost()
         verb([*command, *(["--resume"] if begun else [])], lambda cost: (before + cost).write(self.place / COST))
 
     def detect(self) -> Path:
-        """Write what the model finds on the validation frames; returns the folder."""
+        """Write what the model finds on the test frames; returns the folder."""
         out = self.place / "detections"
         done = self.place / "detections.done"
         if not done.is_file():
             if self.arm.kind == "teacher":
-                observe(self.bundle, Path(self.options.val), out)
+                observe(self.bundle, Path(self.options.test), out)
             else:
                 found = ["--model", str(self.bundle), "--out", str(out), "--score", "0", "--limit", "100"]
-                verb(["detect", self.options.val, *found])
+                verb(["detect", self.options.test, *found])
             write_atomically(done, b"")
         return out
 
@@ -153,9 +157,9 @@ def verb(command: Sequence[str], note: Callable[[Cost], None] = lambda cost: Non
         sys.exit(f"mono3d-kd {' '.join(command)} ended with {status}")
 
 
-def observe(bundle: Path, val: Path, out: Path) -> None:
+def observe(bundle: Path, test: Path, out: Path) -> None:
     """Write what a LiDAR teacher sees as result files."""
-    teacher, source = load_teacher(bundle), open_labelled(val)
+    teacher, source = load_teacher(bundle), open_labelled(test)
     for index in track(range(len(source)), f"asking {bundle}"):
         frame = source[index]
         boxes = frame.rig.boxes_in_camera(teacher.observe(frame).boxes)
@@ -170,7 +174,7 @@ def judge(host: str, jobs: Mapping[str, Sequence[Job]], options: argparse.Namesp
     if len(found) > 1:
         runs = [f"{name}={','.join(map(str, folders))}" for name, folders in found.items()]
         metrics = [word for metric in METRICS for word in ("--metric", metric)]
-        verb(["compare", "--labels", options.val, "--markdown", str(out), *metrics, *runs])
+        verb(["compare", "--labels", options.test, "--markdown", str(out), *metrics, *runs])
         parts.append(out.read_text())
     parts += [
         "| | training, minutes | of processors | memory, MiB | parameters at inference |",
@@ -194,16 +198,23 @@ def main() -> None:
     """Run what is missing, seed by seed, and write the table after each."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--train", required=True, help="labelled set in KITTI's layout with LiDAR")
-    parser.add_argument("--val", required=True)
+    parser.add_argument("--val", help="labelled frames that trainings validate on; without, they do not")
+    parser.add_argument("--test", help="labelled frames that models are judged by; default: those of --val")
     parser.add_argument("--out", required=True)
     parser.add_argument("--epochs", type=int, default=12, help="of each student, each teacher and each backbone")
+    parser.add_argument("--teacher-epochs", type=int, help="of the teachers that see depth, if not as many")
+    parser.add_argument("--one-teacher", action="store_true", help="all seeds have the depth teachers of the first")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--host", action="append", help="these only: keypoint, query, birds-eye, lidar")
     parser.add_argument("--arm", action="append", help="these only, by name; an arm needs the one whose teacher it has")
     parser.add_argument("--set", action="append", default=[], help="change a key of all recipes that have it")
     options = parser.parse_args()
-    for name in ("train", "val", "out"):
-        setattr(options, name, str(Path(getattr(options, name)).resolve()))
+    options.test = options.test or options.val
+    if options.test is None:
+        parser.error("give --test, --val, or both")
+    for name in ("train", "val", "test", "out"):
+        if getattr(options, name):
+            setattr(options, name, str(Path(getattr(options, name)).resolve()))
     chosen = [
         arm for arm in ARMS
         if (options.host is None or arm.host in options.host) and (options.arm is None or arm.name in options.arm)

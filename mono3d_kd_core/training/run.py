@@ -19,7 +19,6 @@ from mono3d_kd_core.deploy.bundle import Bundle, Card, TrainedCamera, load_bundl
 from mono3d_kd_core.errors import ModelError
 from mono3d_kd_core.geometry.camera import CameraModel
 from mono3d_kd_core.io.labelled import label_folder
-from mono3d_kd_core.students.backbones import load_backbone_weights
 from mono3d_kd_core.students.keypoint import KeypointConfig, KeypointStudent
 from mono3d_kd_core.students.keypoint_targets import network_focal
 from mono3d_kd_core.students.peaks import PeakConfig, PeakStudent
@@ -33,6 +32,7 @@ from mono3d_kd_core.training.matching import fit_calibration, found_metrics, mat
 from mono3d_kd_core.training.module import TrainingModule
 from mono3d_kd_core.training.pictures import ValidationPictures
 from mono3d_kd_core.training.recipe import PeakLearning
+from mono3d_kd_core.training.weights import given, load_image_backbone
 
 RECIPE = "recipe.yaml"
 SHOWN_SCORE = 0.3
@@ -105,13 +105,13 @@ class Run:
     def _student(self, cameras: Sequence[CameraModel]) -> PeakStudent:
         focal = float(np.median([network_focal(camera) for camera in cameras]))
         student = self._network(self.recipe.student.model_copy(update={"reference_focal": focal}))
-        weights = self.recipe.weights
-        if weights is None:
+        if self.recipe.weights is None:
             return student
-        if weights.is_dir():
+        weights = given(self.recipe.weights)
+        if weights.is_dir() and self.recipe.weights_of == "student":
             load_student_weights(student, weights)
         else:
-            load_backbone_weights(student.backbone, weights)
+            load_image_backbone(student.backbone, weights)
         return student
 
     def _network(self, config: PeakConfig) -> PeakStudent:

@@ -14,10 +14,14 @@ from mono3d_kd_core.training.choice import planned_run, recipe_of
 from mono3d_kd_core.training.recipe import find_recipe, read_recipe
 
 
+def options(**changes: object) -> Namespace:
+    usual = {"train": "data/train", "val": "data/val", "out": "runs", "set": [], "epochs": 6, "teacher_epochs": None}
+    return Namespace(**(usual | {"one_teacher": False} | changes))
+
+
 @pytest.mark.parametrize("arm", ARMS, ids=lambda arm: f"{arm.host}: {arm.name}")
 def test_every_arm_is_a_plan(arm: Arm, tmp_path: Path) -> None:
-    job = Job(arm, 3, Namespace(train="data/train", val="data/val", out="runs", set=[]))
-    job.options.epochs = 6
+    job = Job(arm, 3, options())
     plan = tmp_path / "plan.yaml"
     plan.write_text(yaml.safe_dump(job.plan()))
     data = [Path("data/train")] if arm.takes_data else []
@@ -29,13 +33,26 @@ def test_every_arm_is_a_plan(arm: Arm, tmp_path: Path) -> None:
 
 
 def test_arms_have_places_of_their_own_and_teachers_that_exist() -> None:
-    options = Namespace(out="runs")
-    assert len({Job(arm, 0, options).place for arm in ARMS}) == len(ARMS)
+    assert len({Job(arm, 0, options()).place for arm in ARMS}) == len(ARMS)
     for i, arm in enumerate(ARMS):
         if arm.teacher_of is not None:
             owner = next(other for other in ARMS if (other.host, other.name) == (arm.host, arm.teacher_of))
             assert ARMS.index(owner) < i
             assert owner.teacher_of is None
+
+
+def test_all_seeds_may_have_one_teacher() -> None:
+    arms = {arm.name: arm for arm in ARMS if arm.host == "keypoint"}
+    once = options(one_teacher=True, teacher_epochs=9)
+    first = Job(arms["MonoSTL"], 0, once).plan()["teacher"]["schedule"]
+    assert (first["epochs"], first["validate_every"], first["seed"]) == (9, 9, 0)
+    for name in ("MonoSTL", "MonoDistill"):
+        plan = Job(arms[name], 2, once).plan()
+        assert plan["teacher"] == {"bundle": "runs/keypoint/monostl/seed0/run/teacher/bundle"}
+        assert plan["schedule"]["seed"] == 2
+    own = Job(arms["MonoDistill"], 2, options()).plan()
+    assert own["teacher"] == {"bundle": "runs/keypoint/monostl/seed2/run/teacher/bundle"}
+    assert "teacher" not in Job(arms["labels alone"], 2, once).plan()
 
 
 def test_stages_share_the_epochs_as_they_did() -> None:

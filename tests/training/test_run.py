@@ -123,6 +123,14 @@ def test_a_student_starts_from_a_bundle(world: Path, recipe: Recipe, tmp_path: P
     wider = again.model_copy(update={"student": one.student.model_copy(update={"head_channels": 16})})
     with pytest.raises(ModelError, match="another shape"):
         Run(wider, [world], [], tmp_path / "third").train(quiet=True)
+    # Its backbone alone suits other heads, and leaves them as they would be.
+    part = wider.model_copy(update={"weights_of": "backbone"})
+    third = Run(part, [world], [], tmp_path / "fourth").train(quiet=True)
+    name = "backbone.layer1.0.conv1.weight"
+    np.testing.assert_allclose(third.tensors[name], first.tensors[name], atol=1e-3)
+    absent = again.model_copy(update={"weights": tmp_path / "absent"})
+    with pytest.raises(ModelError, match=r"absent: no such file or bundle"):
+        Run(absent, [world], [], tmp_path / "fifth").train(quiet=True)
 
 
 @pytest.mark.parametrize("every", [2, 5])

@@ -22,7 +22,7 @@ from mono3d_kd_core.teachers.anchored import AnchorTeacher
 from mono3d_kd_core.teachers.centerpoint import CenterTeacher
 from mono3d_kd_core.training.cmkd.recipe import CmkdRecipe, TeacherConfig
 from mono3d_kd_core.training.cmkd.stage import Stage
-from mono3d_kd_core.training.cmkd.start import STARTS, BevTeacher, fitting, inherited, packaged, pretrained
+from mono3d_kd_core.training.cmkd.start import STARTS, BevTeacher, fitting, inherited, pretrained
 from mono3d_kd_core.training.examples import Examples, open_labelled
 from mono3d_kd_core.training.leaks import Guard
 from mono3d_kd_core.training.lessons import Lessons, SourceConfig
@@ -31,6 +31,7 @@ from mono3d_kd_core.training.lidar.run import TeacherRun
 from mono3d_kd_core.training.recipe import find_recipe, read_recipe
 from mono3d_kd_core.training.run import progress
 from mono3d_kd_core.training.stages import finished_bundle
+from mono3d_kd_core.training.weights import given
 
 
 @dataclass(frozen=True)
@@ -70,7 +71,7 @@ class CmkdRun:
         config = self.recipe.teacher
         if config is None:
             return None
-        path = packaged(config.bundle) if config.bundle is not None else self._trained_teacher(config, resume, quiet)
+        path = given(config.bundle) if config.bundle is not None else self._trained_teacher(config, resume, quiet)
         teacher = load_teacher(path)
         if not isinstance(teacher, AnchorTeacher | CenterTeacher):
             raise ModelError(f"{path}: CMKD needs a teacher with a bird's-eye map, not a {teacher.architecture}")
@@ -91,7 +92,7 @@ class CmkdRun:
 
     @property
     def _weights(self) -> Path | None:
-        return None if self.recipe.weights is None else packaged(self.recipe.weights)
+        return None if self.recipe.weights is None else given(self.recipe.weights)
 
     @property
     def _val(self) -> tuple[Path, ...]:

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from torch import Tensor
 
 from mono3d_kd_core.deploy.bundle import Bundle
 from mono3d_kd_core.errors import ModelError
-from mono3d_kd_core.resources import resource
 from mono3d_kd_core.teachers.anchored import AnchorTeacher
 from mono3d_kd_core.teachers.centerpoint import CenterTeacher
 
@@ -20,11 +18,6 @@ SHARED_HEAD = {"anchor": {"anchors"}, "center": {"names", "head_width", "bias_be
 BevTeacher = AnchorTeacher | CenterTeacher
 STARTS = ("backbone_2d.", "dense_head.")
 """What of a teacher's weights a student starts with."""
-
-
-def packaged(path: Path) -> Path:
-    """Return a path as the user gave it, or what comes with the package under that name, such as config/models/..."""
-    return path if path.exists() or path.is_absolute() else resource(str(path))
 
 
 def inherited(teacher: BevTeacher) -> dict[str, Any]:

@@ -15,14 +15,13 @@ from safetensors.torch import load_file
 from safetensors.torch import save as format_tensors
 from torch import Tensor
 
-from mono3d_kd_core.deploy.bundle import Bundle, Card, load_bundle, save_bundle
+from mono3d_kd_core.deploy.bundle import Bundle, Card, save_bundle
 from mono3d_kd_core.deploy.trained_lidar import TrainedLidar
 from mono3d_kd_core.distillation.hvdistill import HvDistill, HvWeights, Pair
 from mono3d_kd_core.distillation.image_teacher import ImageTeacher
 from mono3d_kd_core.errors import ModelError
 from mono3d_kd_core.io.files import write_atomically
 from mono3d_kd_core.io.open import open_source
-from mono3d_kd_core.resources import resource
 from mono3d_kd_core.students.self_supervised import fill, load_image_weights
 from mono3d_kd_core.training.fit import checkpoint_of, fit
 from mono3d_kd_core.training.hvdistill.pairs import PairData, Pairs
@@ -33,9 +32,7 @@ from mono3d_kd_core.training.lidar.run import BACKBONE
 from mono3d_kd_core.training.module import learning_rate_at
 from mono3d_kd_core.training.recipe import ScheduleConfig
 from mono3d_kd_core.training.run import progress
-
-IMAGE_BACKBONES = ("image_network.backbone.", "backbone.")
-"""How the names of a student's image backbone begin: of a bird's-eye one, of a keypoint one."""
+from mono3d_kd_core.training.weights import bundled_backbone, given
 
 
 class HvModule(pl.LightningModule):
@@ -213,18 +210,13 @@ def load_image_teacher(recipe: HvDistillRecipe) -> ImageTeacher:
             "image.weights: name the weights of the image teacher: a file of MoCo, DINO or ImageNet, or a student's bundle; "
             "a network that never learned has nothing to teach"
         )
-    packaged = not config.weights.exists() and config.weights.parts[0] == "config"
-    path = resource(str(config.weights)) if packaged else config.weights
+    path = given(config.weights)
     teacher = ImageTeacher(config)
-    if not path.is_dir():
+    if path.is_dir():
+        fill(teacher.backbone, bundled_backbone(path), str(path))
+    else:
         load_image_weights(teacher.backbone, path)
-        return teacher
-    bundle = load_bundle(path)
-    for prefix in IMAGE_BACKBONES:
-        if found := _without(prefix, {n: t for n, t in bundle.tensors.items() if n.startswith(prefix)}):
-            fill(teacher.backbone, found, str(path))
-            return teacher
-    raise ModelError(f"{path}: holds a {bundle.card.kind} {bundle.card.architecture}, which has no image backbone")
+    return teacher
 
 
 def _without(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -16,7 +16,6 @@ from mono3d_kd_core.deploy.bundle import Bundle, Card, load_bundle, save_bundle
 from mono3d_kd_core.deploy.validation import validated
 from mono3d_kd_core.distillation.add_bev import AddBev, AddBevWeights, DepthAidedBev
 from mono3d_kd_core.errors import ModelError
-from mono3d_kd_core.students.backbones import load_backbone_weights
 from mono3d_kd_core.students.bev.config import BevConfig
 from mono3d_kd_core.students.bev.student import BevStudent
 from mono3d_kd_core.training.data import RecipeData
@@ -32,6 +31,7 @@ from mono3d_kd_core.training.privileged.run import DepthPictures, PrivilegedModu
 from mono3d_kd_core.training.recipe import AugmentConfig, Learning, ScheduleConfig
 from mono3d_kd_core.training.run import SHOWN_SCORE, labels_hash, progress, trained_camera
 from mono3d_kd_core.training.stages import finished_bundle
+from mono3d_kd_core.training.weights import given, load_image_backbone
 
 OWN = {"pose", "lidar_height", "score_threshold", "nms_iou", "nms_before", "nms_after", "lift", "depth_threshold"}
 """Settings in which a student and its teacher may differ."""
@@ -43,7 +43,7 @@ class AddBevRecipe(Learning):
     architecture: Literal["add_bev"]
     student: BevConfig = BevConfig()
     weights: Path | None = None
-    """ImageNet weights of the image backbone, for both."""
+    """ImageNet weights of the image backbone, or a student's bundle that has one; for both."""
     augment: AugmentConfig = AugmentConfig(scale_crop=0.0)
     teacher: DepthTeacherConfig
     teach: AddBevWeights = AddBevWeights()
@@ -114,7 +114,7 @@ class AddBevRun:
         config = self.recipe.student.model_copy(update={"pose": pose})
         network = DepthAidedBev(config) if teacher is None else BevStudent(config)
         if self.recipe.weights is not None:
-            load_backbone_weights(network.image_network.get_submodule("backbone"), self.recipe.weights)
+            load_image_backbone(network.image_network.get_submodule("backbone"), given(self.recipe.weights))
         if teacher is None:
             return TrainingModule(network, schedule)
         distiller = AddBev(network, _load(teacher, config), self.recipe.teach)

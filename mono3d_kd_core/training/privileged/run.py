@@ -33,6 +33,7 @@ from mono3d_kd_core.training.privileged.recipe import AddQueryRecipe, AddRecipe,
 from mono3d_kd_core.training.recipe import KeypointLearning, PeakLearning, QueryLearning
 from mono3d_kd_core.training.run import Run, progress
 from mono3d_kd_core.training.stages import finished_bundle
+from mono3d_kd_core.training.weights import given
 
 
 @dataclass(frozen=True)
@@ -74,27 +75,27 @@ class PrivilegedRun:
         if recipe.baseline is not None:
             plain = PARTS[recipe.architecture].learning.model_validate(self._shared() | {"schedule": recipe.baseline})
             start = _finished(Run(plain, self.data, self.val, self.out / "baseline", self.licence), resume, quiet)
-            recipe = recipe.model_copy(update={"weights": start.path})
+            recipe = recipe.model_copy(update={"weights": start.path, "weights_of": "student"})
         out = self.out / "student"
         stage = _StudentStage(recipe, self.data, self.val, out, self.licence, method=recipe, teacher=teacher)
         return _finished(stage, resume, quiet)
 
     def _teacher(self, resume: bool, quiet: bool) -> Bundle:
-        config, weights = self.recipe.teacher, self.recipe.weights
+        config, recipe = self.recipe.teacher, self.recipe
         if config.bundle is not None:
             return load_bundle(config.bundle)
         shared = self._shared()
-        if weights is not None and weights.is_dir():
-            # A student's bundle has not a teacher's shape; ImageNet's weights suit both.
+        if recipe.weights is not None and given(recipe.weights).is_dir() and recipe.weights_of == "student":
+            # A whole student has not a teacher's shape; a backbone, or ImageNet's weights, suit both.
             shared["weights"] = None
-        recipe = PARTS[self.recipe.architecture].learning.model_validate(shared | {"schedule": config.schedule})
-        stage = _TeacherStage(recipe, self.data, self.val, self.out / "teacher", self.licence, method=self.recipe)
+        plan = PARTS[recipe.architecture].learning.model_validate(shared | {"schedule": config.schedule})
+        stage = _TeacherStage(plan, self.data, self.val, self.out / "teacher", self.licence, method=self.recipe)
         # Read again: what is stored is rounded, and a resumed run must have the same teacher.
         return load_bundle(_finished(stage, resume, quiet).path)
 
     def _shared(self) -> dict[str, object]:
         """Return the settings that all stages share."""
-        return {name: getattr(self.recipe, name) for name in ("student", "weights", "data", "augment")}
+        return {name: getattr(self.recipe, name) for name in ("student", "weights", "weights_of", "data", "augment")}
 
 
 def _finished(stage: Run, resume: bool, quiet: bool) -> Bundle:
