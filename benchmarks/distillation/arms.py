@@ -8,10 +8,11 @@ from typing import Literal
 
 @dataclass(frozen=True)
 class Arm:
-    """One way of learning: a packaged recipe and changes to it, in which $TRAIN, $RUNS and $SEED are filled in.
+    """One way of learning: a packaged recipe and changes to it.
 
-    teacher_of names the arm of the same host whose teacher it shares; None trains its own. stage is the last stage's folder
-    below the run. A backbone is not evaluated, others start from it.
+    $TRAIN, $RUNS, $SEED and $START (the seed of what it starts from) are filled in. teacher_of names the arm of the same
+    host whose teacher it shares; None trains its own. stage is the last stage's folder below the run. A backbone is not
+    evaluated, others start from it.
     """
 
     host: str
@@ -85,7 +86,7 @@ def _hvdistill() -> tuple[Arm, ...]:
         of = f"of {100 * share:g} %"
         arms.append(Arm("lidar", f"{of}, from scratch", "second_small", few, kind="teacher"))
         for name, folder in (("HVDistill", "hvdistill"), ("image plane", "hvdistill_image_plane_only")):
-            start = f"backbone_weights=$RUNS/lidar/{folder}/seed$SEED/run/bundle"
+            start = f"backbone_weights=$RUNS/lidar/{folder}/seed$START/run/bundle"
             arms.append(Arm("lidar", f"{of}, from {name}", "second_small", (*few, start), kind="teacher"))
     return tuple(arms)
 

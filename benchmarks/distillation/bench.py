@@ -60,7 +60,8 @@ class Job:
 
     def plan(self) -> dict[str, Any]:
         """Return its recipe: the packaged one, changed by arm and options."""
-        names = {"TRAIN": self.options.train, "RUNS": self.options.out, "SEED": self.seed}
+        first = 0 if self.options.one_teacher else self.seed
+        names = {"TRAIN": self.options.train, "RUNS": self.options.out, "SEED": self.seed, "START": first}
         changes = [Template(change).substitute(names) for change in self.arm.changes]
         content = timed(read_recipe(find_recipe(self.arm.recipe), changes), self.options.epochs, self.seed)
         own = (content.get("teacher") or {}).get("schedule")
@@ -68,9 +69,8 @@ class Job:
             own |= {"epochs": self.options.teacher_epochs, "validate_every": self.options.teacher_epochs}
         for change in self.options.set:
             content = changed(content, change)
-        seed = 0 if self.options.one_teacher else self.seed
-        if own is not None and (self.arm.teacher_of is not None or seed != self.seed):
-            owner = place(Path(self.options.out), self.arm.host, self.arm.teacher_of or self.arm.name, seed)
+        if own is not None and (self.arm.teacher_of is not None or first != self.seed):
+            owner = place(Path(self.options.out), self.arm.host, self.arm.teacher_of or self.arm.name, first)
             content["teacher"] = {"bundle": str(owner / "run" / "teacher" / "bundle")}
         return content
 
@@ -203,7 +203,7 @@ def main() -> None:
     parser.add_argument("--out", required=True)
     parser.add_argument("--epochs", type=int, default=12, help="of each student, each teacher and each backbone")
     parser.add_argument("--teacher-epochs", type=int, help="of the teachers that see depth, if not as many")
-    parser.add_argument("--one-teacher", action="store_true", help="all seeds have the depth teachers of the first")
+    parser.add_argument("--one-teacher", action="store_true", help="all seeds have the first's depth teachers and backbones")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--host", action="append", help="these only: keypoint, query, birds-eye, lidar")
     parser.add_argument("--arm", action="append", help="these only, by name; an arm needs the one whose teacher it has")
@@ -222,6 +222,8 @@ def main() -> None:
     jobs: dict[str, dict[str, list[Job]]] = {}
     for seed in range(options.seeds):
         for arm in chosen:
+            if seed and options.one_teacher and arm.kind == "backbone":
+                continue
             job = Job(arm, seed, options)
             job.train()
             jobs.setdefault(arm.host, {}).setdefault(arm.name, []).append(job)

@@ -50,6 +50,10 @@ def test_all_seeds_may_have_one_teacher() -> None:
         plan = Job(arms[name], 2, once).plan()
         assert plan["teacher"] == {"bundle": "runs/keypoint/monostl/seed0/run/teacher/bundle"}
         assert plan["schedule"]["seed"] == 2
+    taught = next(arm for arm in ARMS if arm.name == "of 5 %, from HVDistill")
+    plan = Job(taught, 2, once).plan()
+    assert plan["backbone_weights"] == "runs/lidar/hvdistill/seed0/run/bundle"
+    assert plan["labels"]["seed"] == 2
     own = Job(arms["MonoDistill"], 2, options()).plan()
     assert own["teacher"] == {"bundle": "runs/keypoint/monostl/seed2/run/teacher/bundle"}
     assert "teacher" not in Job(arms["labels alone"], 2, once).plan()
