@@ -19,8 +19,10 @@ from numpy.typing import NDArray
 
 from benchmarks.distillation.picture import FARTHEST, coloured
 from mono3d_kd_core.distillation.base import Taught
+from mono3d_kd_core.distillation.boxes2d import Boxes2D
 from mono3d_kd_core.distillation.pseudo import pseudo_objects
 from mono3d_kd_core.distillation.skd_wm3d import SkdWm3d
+from mono3d_kd_core.distillation.weak_targets import learnable
 from mono3d_kd_core.drawing import draw_boxes
 from mono3d_kd_core.students.keypoint import KeypointStudent
 from mono3d_kd_core.students.keypoint_targets import network_focal
@@ -45,10 +47,10 @@ def enlarged(picture: Picture) -> Picture:
     return np.asarray(cv2.resize(picture, (WIDTH, height * WIDTH // width)), np.uint8)
 
 
-def with_frames(picture: Picture, lesson: WeakLesson, texts: list[str] | None = None) -> Picture:
+def with_frames(picture: Picture, seen: Boxes2D, texts: list[str] | None = None) -> Picture:
     """Draw the 2D boxes, and in each a text."""
     drawn = enlarged(picture)
-    boxes = lesson.boxes2d().box * WIDTH / picture.shape[1]
+    boxes = seen.box * WIDTH / picture.shape[1]
     for k, (left, top, right, bottom) in enumerate(boxes.round().astype(int).tolist()):
         cv2.rectangle(drawn, (left, top), (right, bottom), YELLOW, 1)
         if texts and right - left > LEGIBLE:
@@ -86,16 +88,18 @@ def main() -> None:
         module.eval()
     image, prior = np.ascontiguousarray(lesson.image), lesson.prior()
     assert prior is not None
-    hints = pseudo_objects(lesson.boxes2d(), prior, lesson.camera, student.config.sizes).depth
+    seen = learnable(lesson.boxes2d(), student.classes)
+    hints = pseudo_objects(seen, prior, lesson.camera, student.config.sizes).depth
+    said = ["" if np.isnan(hint) else f"{hint:.1f} m" for hint in hints]
     depth, certain = seen_depth(distiller, lesson, student)
     batch = collate([lesson])
     (found,) = student.decode(student(batch.images, batch.cameras), batch.cameras)
     ground, height = np.zeros_like(image), image.shape[0] * WIDTH // image.shape[1]
     shown = found[found.score >= SHOWN_SCORE]
     rows = [
-        with_frames(image, lesson),
-        with_frames(coloured(1 - prior / FARTHEST, prior > 0, ground), lesson, [f"{hint:.1f} m" for hint in hints]),
-        with_frames(coloured(1 - depth / FARTHEST, depth > 0, ground), lesson, certain),
+        with_frames(image, seen),
+        with_frames(coloured(1 - prior / FARTHEST, prior > 0, ground), seen, said),
+        with_frames(coloured(1 - depth / FARTHEST, depth > 0, ground), seen, certain),
     ]
     if len(shown):
         rows.append(draw_boxes(enlarged(image), shown, lesson.camera.resized(WIDTH, height)))

@@ -71,7 +71,7 @@ def encode_weak(
     weight = np.ones((len(seen), 1, height, width), np.float32)
     tables, views = [], []
     for i, (boxes, camera, depth) in enumerate(zip(seen, cameras, depths, strict=True)):
-        boxes = _known(boxes, classes)
+        boxes = learnable(boxes, classes)
         table = _rows(i, boxes, camera, list(classes), heatmap[i], weight[i, 0])
         hint = np.full((len(boxes), 2), np.nan)
         if depth is not None and len(boxes):
@@ -89,7 +89,7 @@ def encode_weak(
     )  # fmt: skip
 
 
-def _known(boxes: Boxes2D, classes: Sequence[str]) -> Boxes2D:
+def learnable(boxes: Boxes2D, classes: Sequence[str]) -> Boxes2D:
     """Return the boxes of the learned classes; slivers, which a crop has left over, become regions to ignore."""
     learned = np.isin(boxes.label, list(classes))
     sliver = (boxes.box[:, 2:] - boxes.box[:, :2] < STRIDE).any(1)
