@@ -36,6 +36,7 @@ def _depth_teachers(host: str, labels: str, monostl: str, add: str) -> tuple[Arm
         Arm(host, "labels alone", labels),
         Arm(host, "MonoSTL", monostl, stage="student"),
         Arm(host, "MonoSTL, unweighted", monostl, ("teach.weighting=none",), "MonoSTL", "student"),
+        Arm(host, "MonoSTL, answers 0.3", monostl, ("teach.responses=0.3",), "MonoSTL", "student"),
         Arm(host, "MonoDistill", monostl, MONODISTILL, "MonoSTL", "student"),
         Arm(host, "ADD", add, stage="student"),
         Arm(host, "ADD, no 3D encoding", add, ("teach.position=false",), "ADD", "student"),
