@@ -63,13 +63,12 @@ class Job:
         first = 0 if self.options.one_teacher else self.seed
         names = {"TRAIN": self.options.train, "RUNS": self.options.out, "SEED": self.seed, "START": first}
         changes = [Template(change).substitute(names) for change in self.arm.changes]
-        content = timed(read_recipe(find_recipe(self.arm.recipe), changes), self.options.epochs, self.seed)
-        own = (content.get("teacher") or {}).get("schedule")
-        if own is not None and self.options.teacher_epochs:
-            own |= {"epochs": self.options.teacher_epochs, "validate_every": self.options.teacher_epochs}
+        recipe = read_recipe(find_recipe(self.arm.recipe), changes)
+        content = timed(recipe, self.options.epochs, self.seed, self.options.teacher_epochs)
         for change in self.options.set:
             content = changed(content, change)
-        if own is not None and (self.arm.teacher_of is not None or first != self.seed):
+        trained = (content.get("teacher") or {}).get("schedule") is not None
+        if trained and (self.arm.teacher_of is not None or first != self.seed):
             owner = place(Path(self.options.out), self.arm.host, self.arm.teacher_of or self.arm.name, first)
             content["teacher"] = {"bundle": str(owner / "run" / "teacher" / "bundle")}
         return content
@@ -117,13 +116,17 @@ def place(out: Path, host: str, arm: str, seed: int) -> Path:
     return out / host / re.sub(r"[^a-z0-9.]+", "_", arm.lower()).strip("_") / f"seed{seed}"
 
 
-def timed(content: dict[str, Any], epochs: int, seed: int) -> dict[str, Any]:
-    """Give every schedule of a recipe so many epochs (parts share them as they did before), the seed, one validation."""
+def timed(content: dict[str, Any], epochs: int, seed: int, of_teacher: int | None = None) -> dict[str, Any]:
+    """Give every schedule of a recipe so many epochs (parts share them as they did before), the seed, one validation.
+
+    A teacher of its own is trained for `of_teacher` epochs, where that is given.
+    """
     for name in SCHEDULED:
         if content.get(name) is not None:
             content[name] |= {"epochs": epochs, "validate_every": epochs, "seed": seed}
     if (content.get("teacher") or {}).get("schedule") is not None:
-        content["teacher"]["schedule"] |= {"epochs": epochs, "validate_every": epochs, "seed": seed}
+        own = of_teacher or epochs
+        content["teacher"]["schedule"] |= {"epochs": own, "validate_every": own, "seed": seed}
     for name in PARTS:
         parts = content.get(name, [])
         ends = np.cumsum([part["schedule"]["epochs"] for part in parts])

@@ -15,7 +15,7 @@ import yaml
 from lightning.pytorch.callbacks import Callback
 from rich.progress import track as rich_track
 
-from mono3d_kd_core.deploy.bundle import Bundle, Card, TrainedCamera, load_bundle, save_bundle
+from mono3d_kd_core.deploy.bundle import Bundle, Card, TrainedCamera, save_bundle
 from mono3d_kd_core.errors import ModelError
 from mono3d_kd_core.geometry.camera import CameraModel
 from mono3d_kd_core.io.labelled import label_folder
@@ -32,7 +32,7 @@ from mono3d_kd_core.training.matching import fit_calibration, found_metrics, mat
 from mono3d_kd_core.training.module import TrainingModule
 from mono3d_kd_core.training.pictures import ValidationPictures
 from mono3d_kd_core.training.recipe import PeakLearning
-from mono3d_kd_core.training.weights import given, load_image_backbone
+from mono3d_kd_core.training.weights import given, load_image_backbone, load_student_weights
 
 RECIPE = "recipe.yaml"
 SHOWN_SCORE = 0.3
@@ -154,14 +154,6 @@ def progress(quiet: bool) -> Track:
         return rich_track(items, title, disable=quiet)
 
     return track
-
-
-def load_student_weights(student: PeakStudent, path: Path) -> None:
-    """Start from the bundle of a student of the same shape. Raises ModelError when it does not fit."""
-    try:
-        student.load_state_dict(load_bundle(path).tensors)
-    except RuntimeError as error:
-        raise ModelError(f"{path}: the bundle's student has another shape than the recipe's: {error}") from error
 
 
 def trained_camera(cameras: Sequence[CameraModel]) -> TrainedCamera:

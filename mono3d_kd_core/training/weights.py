@@ -6,10 +6,11 @@ from pathlib import Path
 
 from torch import Tensor, nn
 
-from mono3d_kd_core.deploy.bundle import load_bundle
+from mono3d_kd_core.deploy.bundle import Bundle, load_bundle
 from mono3d_kd_core.errors import DataError, ModelError
 from mono3d_kd_core.resources import resource
 from mono3d_kd_core.students.backbones import load_backbone_weights
+from mono3d_kd_core.students.peaks import PeakStudent
 from mono3d_kd_core.students.self_supervised import fill
 
 IMAGE_BACKBONES = ("image_network.backbone.", "backbone.")
@@ -31,22 +32,29 @@ def given(path: Path) -> Path:
     raise ModelError(f"{path}: no such file or bundle to start from, and nothing of that name comes with the package")
 
 
+def load_student_weights(student: PeakStudent, path: Path) -> None:
+    """Start from the bundle of a student of the same shape. Raises ModelError when it does not fit."""
+    try:
+        student.load_state_dict(load_bundle(path).tensors)
+    except RuntimeError as error:
+        raise ModelError(f"{path}: the bundle's student has another shape than the recipe's: {error}") from error
+
+
 def load_image_backbone(backbone: nn.Module, path: Path) -> None:
     """Load an image backbone from a file of ImageNet weights, see `load_backbone_weights`, or of a student's bundle.
 
     Raises ModelError.
     """
     if path.is_dir():
-        fill(backbone, bundled_backbone(path), str(path))
+        fill(backbone, image_backbone(load_bundle(path)), str(path))
     else:
         load_backbone_weights(backbone, path)
 
 
-def bundled_backbone(path: Path) -> dict[str, Tensor]:
-    """Return the image backbone's tensors of a student's bundle. Raises ModelError for a bundle without one."""
-    bundle = load_bundle(path)
+def image_backbone(bundle: Bundle) -> dict[str, Tensor]:
+    """Return the tensors of a student's image backbone. Raises ModelError for a bundle without one."""
     for prefix in IMAGE_BACKBONES:
         found = {name.removeprefix(prefix): t for name, t in bundle.tensors.items() if name.startswith(prefix)}
         if found:
             return found
-    raise ModelError(f"{path}: holds a {bundle.card.kind} {bundle.card.architecture}, which has no image backbone")
+    raise ModelError(f"{bundle.path}: holds a {bundle.card.kind} {bundle.card.architecture}, which has no image backbone")

@@ -11,6 +11,7 @@ from mono3d_kd_core.deploy.bundle import Bundle
 from mono3d_kd_core.errors import ModelError
 from mono3d_kd_core.teachers.anchored import AnchorTeacher
 from mono3d_kd_core.teachers.centerpoint import CenterTeacher
+from mono3d_kd_core.training.weights import image_backbone
 
 SHARED = {"layers", "strides", "filters", "up_strides", "up_filters"}
 """Settings that a student takes over from its teacher as they are, and those of either head."""
@@ -36,7 +37,7 @@ def pretrained(bundle: Bundle, wanted: Mapping[str, Tensor], part: str) -> dict[
     """Return what of a student's bundle a bird's-eye student starts with: of a keypoint student, its backbone."""
     tensors = bundle.tensors
     if bundle.card.architecture == "keypoint":
-        tensors = {f"image_network.{name}": tensor for name, tensor in tensors.items() if name.startswith("backbone.")}
+        tensors = {f"image_network.backbone.{name}": tensor for name, tensor in image_backbone(bundle).items()}
     if part == "image":
         tensors = {name: tensor for name, tensor in tensors.items() if name.startswith("image_network.")}
     return fitting(tensors, wanted, str(bundle.path))

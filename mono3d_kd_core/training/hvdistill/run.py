@@ -15,7 +15,7 @@ from safetensors.torch import load_file
 from safetensors.torch import save as format_tensors
 from torch import Tensor
 
-from mono3d_kd_core.deploy.bundle import Bundle, Card, save_bundle
+from mono3d_kd_core.deploy.bundle import Bundle, Card, load_bundle, save_bundle
 from mono3d_kd_core.deploy.trained_lidar import TrainedLidar
 from mono3d_kd_core.distillation.hvdistill import HvDistill, HvWeights, Pair
 from mono3d_kd_core.distillation.image_teacher import ImageTeacher
@@ -32,7 +32,7 @@ from mono3d_kd_core.training.lidar.run import BACKBONE
 from mono3d_kd_core.training.module import learning_rate_at
 from mono3d_kd_core.training.recipe import ScheduleConfig
 from mono3d_kd_core.training.run import progress
-from mono3d_kd_core.training.weights import bundled_backbone, given
+from mono3d_kd_core.training.weights import given, image_backbone
 
 
 class HvModule(pl.LightningModule):
@@ -213,7 +213,7 @@ def load_image_teacher(recipe: HvDistillRecipe) -> ImageTeacher:
     path = given(config.weights)
     teacher = ImageTeacher(config)
     if path.is_dir():
-        fill(teacher.backbone, bundled_backbone(path), str(path))
+        fill(teacher.backbone, image_backbone(load_bundle(path)), str(path))
     else:
         load_image_weights(teacher.backbone, path)
     return teacher
