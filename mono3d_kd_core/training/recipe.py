@@ -91,7 +91,7 @@ class PeakLearning(Learning):
 
     student: PeakConfig
     weights: Path | None = None
-    """Where to start from: ImageNet weights of the backbone (.pth, .safetensors), or the bundle of a like student."""
+    """Where to start from: public weights of the backbone, see `load_backbone_weights`, or the bundle of a like student."""
     weights_of: Literal["student", "backbone"] = "student"
     """Of a bundle: take all of it, or its image backbone only, which suits teachers that see depth, too."""
 

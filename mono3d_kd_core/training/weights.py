@@ -9,11 +9,11 @@ from torch import Tensor, nn
 from mono3d_kd_core.deploy.bundle import Bundle, load_bundle
 from mono3d_kd_core.errors import DataError, ModelError
 from mono3d_kd_core.resources import resource
-from mono3d_kd_core.students.backbones import load_backbone_weights
 from mono3d_kd_core.students.peaks import PeakStudent
-from mono3d_kd_core.students.self_supervised import fill
+from mono3d_kd_core.students.pretrained import fill, load_backbone_weights
 
-IMAGE_BACKBONES = ("image_network.backbone.", "backbone.")
+NETWORK = "image_network."
+IMAGE_BACKBONES = (f"{NETWORK}backbone.", "backbone.")
 """What the names of an image backbone's tensors begin with: of bird's-eye students, and of others."""
 
 
@@ -41,7 +41,7 @@ def load_student_weights(student: PeakStudent, path: Path) -> None:
 
 
 def load_image_backbone(backbone: nn.Module, path: Path) -> None:
-    """Load an image backbone from a file of ImageNet weights, see `load_backbone_weights`, or of a student's bundle.
+    """Load an image backbone from a file of public weights, see `load_backbone_weights`, or of a student's bundle.
 
     Raises ModelError.
     """
@@ -49,6 +49,21 @@ def load_image_backbone(backbone: nn.Module, path: Path) -> None:
         fill(backbone, image_backbone(load_bundle(path)), str(path))
     else:
         load_backbone_weights(backbone, path)
+
+
+def load_image_network(network: nn.Module, path: Path) -> None:
+    """Load all of a bird's-eye student's image network, which knows depth, from the bundle of a like one.
+
+    Raises ModelError.
+    """
+    bundle = load_bundle(path)
+    found = {name.removeprefix(NETWORK): t for name, t in bundle.tensors.items() if name.startswith(NETWORK)}
+    if not found:
+        raise ModelError(
+            f"{path}: holds a {bundle.card.kind} {bundle.card.architecture}, which has no image network that knows depth; "
+            "`weights_of: backbone` starts from its backbone alone"
+        )
+    fill(network, found, str(path))
 
 
 def image_backbone(bundle: Bundle) -> dict[str, Tensor]:

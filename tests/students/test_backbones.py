@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 import torch
-from safetensors.torch import save_file
 
-from mono3d_kd_core.errors import ModelError
-from mono3d_kd_core.students.backbones import BackboneName, build_backbone, load_backbone_weights
+from mono3d_kd_core.students.backbones import BackboneName, build_backbone
 from mono3d_kd_core.students.layers import parameter_count
 from mono3d_kd_core.students.necks import build_neck
 
@@ -64,39 +60,3 @@ def test_dla_up_starts_as_bilinear_interpolation() -> None:
     ramp = torch.arange(8.0).expand(1, 1, 8, 8)
     expected = torch.nn.functional.interpolate(ramp, scale_factor=2.0, mode="bilinear", align_corners=False)
     torch.testing.assert_close(up(ramp)[..., 2:-2, 2:-2], expected[..., 2:-2, 2:-2])
-
-
-@pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
-def test_public_weights_load_without_the_classifier(tmp_path: Path, suffix: str) -> None:
-    torch.manual_seed(0)
-    trained = build_backbone("resnet18", 0.125)
-    state = {**trained.state_dict(), "fc.weight": torch.zeros(10, 64), "fc.bias": torch.zeros(10)}
-    # The oldest files of torchvision have no counters of batches.
-    state = {name: tensor for name, tensor in state.items() if not name.endswith("num_batches_tracked")}
-    path = tmp_path / f"weights{suffix}"
-    torch.save(state, path) if suffix == ".pth" else save_file(state, path)
-    fresh = build_backbone("resnet18", 0.125)
-    load_backbone_weights(fresh, path)
-    for name, tensor in trained.state_dict().items():
-        torch.testing.assert_close(fresh.state_dict()[name], tensor)
-
-
-def test_weights_of_another_network_are_refused_in_words(tmp_path: Path) -> None:
-    path = tmp_path / "weights.pth"
-    torch.save(build_backbone("resnet18", 0.25).state_dict(), path)
-    with pytest.raises(ModelError, match=r"weights\.pth.*another shape"):
-        load_backbone_weights(build_backbone("resnet18", 0.125), path)
-    with pytest.raises(ModelError, match="lacks"):
-        load_backbone_weights(build_backbone("dla34", 0.25), path)
-
-
-class Evil:
-    def __reduce__(self) -> tuple[object, tuple[str]]:
-        return (eval, ("1 + 1",))
-
-
-def test_weights_that_hold_code_are_refused(tmp_path: Path) -> None:
-    path = tmp_path / "weights.pth"
-    torch.save({"conv1.weight": Evil()}, path)
-    with pytest.raises(ModelError, match="without running code"):
-        load_backbone_weights(build_backbone("resnet18"), path)

@@ -14,9 +14,9 @@ from mono3d_kd_core.deploy.bundle import Bundle, load_bundle
 from mono3d_kd_core.deploy.loading import load_teacher
 from mono3d_kd_core.deploy.validation import validated
 from mono3d_kd_core.errors import ModelError
-from mono3d_kd_core.students.backbones import load_backbone_weights
 from mono3d_kd_core.students.bev.config import BevConfig
 from mono3d_kd_core.students.bev.student import BevStudent
+from mono3d_kd_core.students.pretrained import load_backbone_weights
 from mono3d_kd_core.targets.store import PROVENANCE
 from mono3d_kd_core.teachers.anchored import AnchorTeacher
 from mono3d_kd_core.teachers.centerpoint import CenterTeacher

@@ -15,14 +15,13 @@ from safetensors.torch import load_file
 from safetensors.torch import save as format_tensors
 from torch import Tensor
 
-from mono3d_kd_core.deploy.bundle import Bundle, Card, load_bundle, save_bundle
+from mono3d_kd_core.deploy.bundle import Bundle, Card, save_bundle
 from mono3d_kd_core.deploy.trained_lidar import TrainedLidar
 from mono3d_kd_core.distillation.hvdistill import HvDistill, HvWeights, Pair
 from mono3d_kd_core.distillation.image_teacher import ImageTeacher
 from mono3d_kd_core.errors import ModelError
 from mono3d_kd_core.io.files import write_atomically
 from mono3d_kd_core.io.open import open_source
-from mono3d_kd_core.students.self_supervised import fill, load_image_weights
 from mono3d_kd_core.training.fit import checkpoint_of, fit
 from mono3d_kd_core.training.hvdistill.pairs import PairData, Pairs
 from mono3d_kd_core.training.hvdistill.recipe import HvDistillRecipe, PhaseConfig
@@ -32,7 +31,7 @@ from mono3d_kd_core.training.lidar.run import BACKBONE
 from mono3d_kd_core.training.module import learning_rate_at
 from mono3d_kd_core.training.recipe import ScheduleConfig
 from mono3d_kd_core.training.run import progress
-from mono3d_kd_core.training.weights import given, image_backbone
+from mono3d_kd_core.training.weights import given, load_image_backbone
 
 
 class HvModule(pl.LightningModule):
@@ -210,12 +209,8 @@ def load_image_teacher(recipe: HvDistillRecipe) -> ImageTeacher:
             "image.weights: name the weights of the image teacher: a file of MoCo, DINO or ImageNet, or a student's bundle; "
             "a network that never learned has nothing to teach"
         )
-    path = given(config.weights)
     teacher = ImageTeacher(config)
-    if path.is_dir():
-        fill(teacher.backbone, image_backbone(load_bundle(path)), str(path))
-    else:
-        load_image_weights(teacher.backbone, path)
+    load_image_backbone(teacher.backbone, given(config.weights))
     return teacher
 
 

@@ -23,7 +23,7 @@ from mono3d_kd_core.training.examples import Examples, open_labelled
 from mono3d_kd_core.training.fit import checkpoint_of, fit
 from mono3d_kd_core.training.leaks import Guard
 from mono3d_kd_core.training.lessons import Lessons, SourceConfig, collate_lessons
-from mono3d_kd_core.training.matching import found_share
+from mono3d_kd_core.training.matching import found_metrics
 from mono3d_kd_core.training.module import TrainingModule
 from mono3d_kd_core.training.pictures import ValidationPictures
 from mono3d_kd_core.training.privileged.recipe import DepthTeacherConfig
@@ -31,7 +31,7 @@ from mono3d_kd_core.training.privileged.run import DepthPictures, PrivilegedModu
 from mono3d_kd_core.training.recipe import AugmentConfig, Learning, ScheduleConfig
 from mono3d_kd_core.training.run import SHOWN_SCORE, labels_hash, progress, trained_camera
 from mono3d_kd_core.training.stages import finished_bundle
-from mono3d_kd_core.training.weights import given, load_image_backbone
+from mono3d_kd_core.training.weights import given, load_image_backbone, load_image_network
 
 OWN = {"pose", "lidar_height", "score_threshold", "nms_iou", "nms_before", "nms_after", "lift", "depth_threshold"}
 """Settings in which a student and its teacher may differ."""
@@ -43,7 +43,9 @@ class AddBevRecipe(Learning):
     architecture: Literal["add_bev"]
     student: BevConfig = BevConfig()
     weights: Path | None = None
-    """ImageNet weights of the image backbone, or a student's bundle that has one; for both."""
+    """Where both start from: public weights of the image backbone, see `load_backbone_weights`, or a student's bundle."""
+    weights_of: Literal["backbone", "image"] = "backbone"
+    """What to take from a bundle: its image backbone, or a bird's-eye student's whole image network, which knows depth."""
     augment: AugmentConfig = AugmentConfig(scale_crop=0.0)
     teacher: DepthTeacherConfig
     teach: AddBevWeights = AddBevWeights()
@@ -114,7 +116,11 @@ class AddBevRun:
         config = self.recipe.student.model_copy(update={"pose": pose})
         network = DepthAidedBev(config) if teacher is None else BevStudent(config)
         if self.recipe.weights is not None:
-            load_image_backbone(network.image_network.get_submodule("backbone"), given(self.recipe.weights))
+            weights = given(self.recipe.weights)
+            if weights.is_dir() and self.recipe.weights_of == "image":
+                load_image_network(network.image_network, weights)
+            else:
+                load_image_backbone(network.image_network.get_submodule("backbone"), weights)
         if teacher is None:
             return TrainingModule(network, schedule)
         distiller = AddBev(network, _load(teacher, config), self.recipe.teach)
@@ -125,12 +131,11 @@ class AddBevRun:
     ) -> Bundle:
         student = module.student
         assert isinstance(student, BevStudent)
-        shares = {name: found_share(module.found, module.truth, name, score=SHOWN_SCORE) for name in student.classes}
-        metrics = {f"recall_40m_{name}": round(share.recall, 4) for name, share in shares.items() if share.objects}
         card = Card(
             kind="teacher" if teacher is None else "student", architecture=student.architecture,
             config=student.config.model_dump(mode="json"), classes=list(student.classes), score_threshold=SHOWN_SCORE,
-            camera=trained_camera(data.cameras()), licence=self.licence, metrics=metrics,
+            camera=trained_camera(data.cameras()), licence=self.licence,
+            metrics=found_metrics(module.found, module.truth, student.classes, SHOWN_SCORE),
             provenance={
                 "method": self.recipe.architecture,
                 "recipe_sha256": hashlib.sha256(plan.encode()).hexdigest(),

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from mono3d_kd_core.deploy.bundle import load_bundle
 from mono3d_kd_core.deploy.detector import Detector
@@ -49,6 +50,7 @@ def test_one_command_trains_teacher_and_student(tmp_path: Path) -> None:
     assert (teacher.kind, teacher.architecture) == ("teacher", "bev_with_depth")
     assert np.allclose(bundle.card.config["pose"], T_CAMERA_BODY[:3].ravel())
     assert bundle.card.provenance["teacher_sha256"] == teacher.weights_sha256
+    assert {"recall_40m_Car", "precision_40m_Car"} <= bundle.card.metrics.keys()
     # Nothing but the student.
     alone = BevStudent(BevConfig.model_validate(bundle.card.config))
     assert bundle.tensors.keys() == alone.state_dict().keys()
@@ -67,6 +69,23 @@ def test_one_command_trains_teacher_and_student(tmp_path: Path) -> None:
     stranger = {"bundle": bundle.path}
     with pytest.raises(ModelError, match="holds a bev, but this method's teacher is a bev_with_depth"):
         AddBevRun(recipe(teacher=stranger), [train], [], tmp_path / "strange").train(quiet=True)
+
+
+def test_both_networks_start_from_what_the_recipe_names(tmp_path: Path) -> None:
+    train = upright(write_world(tmp_path / "flat", 4), tmp_path / "train")
+    still = {"epochs": 1, "batch_size": 4, "learning_rate": 1e-9}
+    first = AddBevRun(recipe(), [train], [], tmp_path / "first").train(quiet=True)
+    start = {"weights": first.path, "weights_of": "image", "schedule": still, "teacher": {"schedule": still}}
+    AddBevRun(recipe(**start), [train], [], tmp_path / "next").train(quiet=True)
+    for stage in ("teacher", "student"):
+        begun = load_bundle(tmp_path / "next" / stage / "bundle").tensors
+        same = {key for key, tensor in first.tensors.items() if torch.allclose(begun[key], tensor, atol=1e-4)}
+        weights = {key for key in first.tensors if "running" not in key and "num_batches" not in key}
+        assert {key for key in weights if key.startswith("image_network.")} <= same
+        assert not weights <= same
+    keypoint = recipe(**start | {"weights": Path("config/models/keypoint_sim")})
+    with pytest.raises(ModelError, match=r"has no image network that knows depth; `weights_of: backbone`"):
+        AddBevRun(keypoint, [train], [], tmp_path / "key").train(quiet=True)
 
 
 @pytest.mark.parametrize("name", ["add_bev", "add_bev_small"])

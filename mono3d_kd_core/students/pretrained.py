@@ -1,4 +1,4 @@
-"""ResNet weights that were learned without labels: the names that MoCo and DINO give them, and ours."""
+"""Public weights of image backbones: of ImageNet by torchvision's and timm's names, of MoCo and DINO by theirs."""
 
 from __future__ import annotations
 
@@ -19,11 +19,12 @@ _DINO = ("module.backbone.", ("module.head.",))
 _DINO_LOCAL = ("backbone.", ("head.",))
 
 
-def load_image_weights(backbone: nn.Module, path: Path) -> str:
-    """Load a backbone from a checkpoint of MoCo (v1 or v2) or DINO, or a file of torchvision's or timm's names.
+def load_backbone_weights(backbone: nn.Module, path: Path) -> str:
+    """Load a backbone from a .pth or .safetensors of torchvision (ResNet) or timm (DLA), or a checkpoint of MoCo or DINO.
 
-    Of MoCo the query encoder is taken, of a whole DINO checkpoint the teacher; momentum encoder, queue and heads are known
-    and left aside. Every other tensor must have its place and shape. Nothing is unpickled but tensors and plain values.
+    Of MoCo (v1 or v2) the query encoder is taken, of a whole DINO checkpoint the teacher; classifiers, momentum encoder,
+    queue and heads are left aside. Every other tensor must have its place and shape. Nothing is unpickled but tensors and
+    plain values.
     Returns what the file was; raises ModelError, naming tensors.
     """
     kind, state = _recognised(path, _content(path))
