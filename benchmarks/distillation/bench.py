@@ -31,7 +31,7 @@ from mono3d_kd_core.io.files import write_atomically
 from mono3d_kd_core.io.kitti import KittiLabels
 from mono3d_kd_core.training.choice import recipe_of
 from mono3d_kd_core.training.examples import open_labelled
-from mono3d_kd_core.training.recipe import find_recipe, read_recipe
+from mono3d_kd_core.training.recipe import ScheduleConfig, find_recipe, read_recipe
 
 METRICS = ("Car/3d@0.7/moderate", "Car/bev@0.7/moderate", "Car/3d@0.5/moderate", "Car/bev@0.5/moderate")
 SCHEDULED = ("schedule", "baseline")
@@ -138,9 +138,16 @@ def timed(content: dict[str, Any], epochs: int, seed: int, of_teacher: int | Non
 
 
 def changed(content: dict[str, Any], change: str) -> dict[str, Any]:
-    """Apply "key=value" where the recipe has the key, so that one option serves recipes of all kinds."""
+    """Apply "key=value" where the recipe has the key, so that one option serves recipes of all kinds.
+
+    A recipe in parts has a schedule in each.
+    """
     key, _, value = change.partition("=")
     *sections, last = key.split(".")
+    if sections == ["schedule"] and last in ScheduleConfig.model_fields:
+        for name in PARTS:
+            for part in content.get(name, []):
+                part["schedule"][last] = yaml.safe_load(value)
     known: Any = recipe_of(content, "the bench's plan")
     for section in sections:
         known = getattr(known, section, None)

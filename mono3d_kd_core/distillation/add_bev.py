@@ -13,7 +13,7 @@ from torch.nn import functional
 
 from mono3d_kd_core.distillation import add_losses, cmkd_losses
 from mono3d_kd_core.distillation.add import AddWeights
-from mono3d_kd_core.distillation.add_modules import POOL, SelfAttention3D, TargetAttention
+from mono3d_kd_core.distillation.add_modules import SelfAttention3D, TargetAttention
 from mono3d_kd_core.distillation.base import Taught
 from mono3d_kd_core.distillation.depth_input import depth_input
 from mono3d_kd_core.distillation.privileged_distiller import PrivilegedDistiller, Scene
@@ -29,6 +29,8 @@ from mono3d_kd_core.students.bev.config import BevConfig
 from mono3d_kd_core.students.bev.image import ImageFeatures
 from mono3d_kd_core.students.bev.student import BevOutput, BevStudent
 
+TOKENS = 2048
+"""Attention works on a map pooled 4 times, and again by 2 until it has no more cells than this."""
 UNLIKELY = 1e-9
 """Probability of the depths that the true one is not; a softmax has no zeros."""
 
@@ -71,6 +73,15 @@ def depth_bins(config: BevConfig, depth: Tensor, size: Sequence[int]) -> np.ndar
     return np.where(pooled > 0, config.bins.label(pooled), -1)
 
 
+def pooling(config: BevConfig) -> int:
+    """Return how many times attention's map is coarser than the map."""
+    columns, rows, _ = config.grid.shape
+    pool = 4
+    while (columns // pool) * (rows // pool) > TOKENS:
+        pool *= 2
+    return pool
+
+
 class BevPosition(nn.Module):
     """The 3D-aware encoding of a map: each cell's points at the voxels' heights, as shares of the volume, through a small
     network (what the points of a ray are to a picture's cell)."""
@@ -80,7 +91,8 @@ class BevPosition(nn.Module):
     def __init__(self, config: BevConfig) -> None:
         super().__init__()
         columns, rows, heights = config.grid.shape
-        x, y, z = ((torch.arange(count) + 0.5) / count for count in (columns // POOL, rows // POOL, heights))
+        pool = pooling(config)
+        x, y, z = ((torch.arange(count) + 0.5) / count for count in (columns // pool, rows // pool, heights))
         grid = torch.stack(torch.meshgrid(z, y, x, indexing="ij")).flatten(0, 1)[None]
         self.register_buffer("points", grid, persistent=False)
         width = config.bev_channels
@@ -89,7 +101,7 @@ class BevPosition(nn.Module):
         )
 
     def forward(self, batch: int) -> Tensor:
-        """Return (B,C,rows/4,columns/4)."""
+        """Return (B,C,rows/pool,columns/pool)."""
         return torch.as_tensor(self.encode(self.points)).expand(batch, -1, -1, -1)
 
 
@@ -101,12 +113,13 @@ class AddBev(PrivilegedDistiller[BevStudent, BevOutput]):
         if student.config.head != "anchor":
             raise ModelError("ADD on a bird's-eye student compares what anchors say: its head must be `anchor`")
         self.weights = weights
+        self.pool = pooling(student.config)
         if weights.attention:
             width, classes = student.config.bev_channels, len(student.classes)
             self.position = BevPosition(student.config) if weights.position else None
-            self.self_attention = SelfAttention3D(width)
+            self.self_attention = SelfAttention3D(width, pool=self.pool)
             values = len(ROTATIONS) * (CODE_SIZE + 2 + classes) - classes
-            self.target_attention = TargetAttention(width, classes, values=values)
+            self.target_attention = TargetAttention(width, classes, values=values, pool=self.pool)
 
     def poses(self, output: BevOutput) -> Sequence[Matrix]:
         """Return the poses by which the student lifted."""
@@ -179,9 +192,9 @@ class AddBev(PrivilegedDistiller[BevStudent, BevOutput]):
         return cells[objects.image, objects.cell, objects.label]
 
     def _position(self, bev: Tensor) -> Tensor:
-        """Return where the cells of the pooled map are (B,C,rows/4,columns/4); zeros without the encoding."""
+        """Return where the cells of the pooled map are (B,C,rows/pool,columns/pool); zeros without the encoding."""
         if self.position is None:
-            return functional.avg_pool2d(torch.zeros_like(bev), POOL)
+            return functional.avg_pool2d(torch.zeros_like(bev), self.pool)
         return torch.as_tensor(self.position(len(bev)))
 
 

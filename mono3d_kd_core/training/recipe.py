@@ -54,6 +54,13 @@ class AugmentConfig(Section):
     """Probability of changing brightness, contrast, saturation and tint."""
 
 
+class MapAugmentConfig(AugmentConfig):
+    """The changes that a bird's-eye student's pictures go through: crops are left out, a map stays where it is."""
+
+    scale_crop: float = Field(default=0.0, ge=0, le=1)
+    colour: float = Field(default=0.0, ge=0, le=1)
+
+
 class ScheduleConfig(Section):
     """The optimiser (AdamW) and its learning rate: linear warm-up, then a half cosine to zero, step by step."""
 

@@ -51,21 +51,6 @@ def load_image_backbone(backbone: nn.Module, path: Path) -> None:
         load_backbone_weights(backbone, path)
 
 
-def load_image_network(network: nn.Module, path: Path) -> None:
-    """Load all of a bird's-eye student's image network, which knows depth, from the bundle of a like one.
-
-    Raises ModelError.
-    """
-    bundle = load_bundle(path)
-    found = {name.removeprefix(NETWORK): t for name, t in bundle.tensors.items() if name.startswith(NETWORK)}
-    if not found:
-        raise ModelError(
-            f"{path}: holds a {bundle.card.kind} {bundle.card.architecture}, which has no image network that knows depth; "
-            "`weights_of: backbone` starts from its backbone alone"
-        )
-    fill(network, found, str(path))
-
-
 def image_backbone(bundle: Bundle) -> dict[str, Tensor]:
     """Return the tensors of a student's image backbone. Raises ModelError for a bundle without one."""
     for prefix in IMAGE_BACKBONES:

@@ -10,7 +10,10 @@ import yaml
 
 from benchmarks.distillation.arms import ARMS, Arm
 from benchmarks.distillation.bench import Job, changed, timed
+from mono3d_kd_core.training.bev_start import completed, shape_of
 from mono3d_kd_core.training.choice import planned_run, recipe_of
+from mono3d_kd_core.training.cmkd.recipe import CmkdRecipe
+from mono3d_kd_core.training.privileged.add_bev import AddBevRun
 from mono3d_kd_core.training.recipe import find_recipe, read_recipe
 
 
@@ -89,7 +92,6 @@ def test_a_change_is_made_where_the_recipe_has_the_key(recipe: str, change: str,
     [
         ("keypoint_small", "workers=2"),  # where LiDAR teachers have it
         ("second_small", "data.workers=2"),
-        ("cmkd_small", "schedule.batch_size=2"),
         ("keypoint_small", "teach.depth=objects"),
         ("skd_wm3d_small", "student.encoder_layers=1"),
     ],
@@ -97,6 +99,26 @@ def test_a_change_is_made_where_the_recipe_has_the_key(recipe: str, change: str,
 def test_other_recipes_stay_as_they_are(recipe: str, change: str) -> None:
     plain = read_recipe(find_recipe(recipe))
     assert changed(read_recipe(find_recipe(recipe)), change) == plain
+
+
+@pytest.mark.parametrize(("recipe", "parts"), [("cmkd_small", "stages"), ("hvdistill_small", "phases")])
+def test_a_schedule_is_that_of_every_part(recipe: str, parts: str) -> None:
+    plain = read_recipe(find_recipe(recipe))
+    content = changed(read_recipe(find_recipe(recipe)), "schedule.batch_size=2")
+    assert [part["schedule"] for part in content[parts]] == [part["schedule"] | {"batch_size": 2} for part in plain[parts]]
+    assert changed(read_recipe(find_recipe(recipe)), "schedule.unheard_of=2") == plain
+
+
+def test_students_of_the_birds_eye_host_have_one_shape(tmp_path: Path) -> None:
+    arms = {arm.name: arm for arm in ARMS if arm.host == "birds-eye"}
+    cmkd = CmkdRecipe.model_validate(Job(arms["CMKD"], 0, options()).plan())
+    assert cmkd.teacher is not None
+    assert cmkd.teacher.bundle is not None
+    theirs = completed(cmkd.student, shape_of(cmkd.teacher.bundle))
+    add = planned_run("add_bev_small", None, [tmp_path], [], tmp_path / "run")
+    assert isinstance(add, AddBevRun)
+    assert add.student_config == theirs
+    assert add.recipe.augment == cmkd.augment
 
 
 def test_a_schedule_of_a_teacher_is_not_for_arms_that_are_given_theirs() -> None:

@@ -9,7 +9,14 @@ import numpy as np
 import pytest
 import torch
 
-from mono3d_kd_core.distillation.add_bev import AddBev, AddBevWeights, BevPosition, DepthAidedBev, response_loss
+from mono3d_kd_core.distillation.add_bev import (
+    AddBev,
+    AddBevWeights,
+    BevPosition,
+    DepthAidedBev,
+    pooling,
+    response_loss,
+)
 from mono3d_kd_core.distillation.privileged import picture
 from mono3d_kd_core.distillation.privileged_distiller import Scene
 from mono3d_kd_core.distillation.regions import objects_of
@@ -87,6 +94,20 @@ def test_the_teacher_lifts_by_the_depth_it_is_shown(student: BevStudent) -> None
     assert seen.depth_logits.softmax(1).amax(1).min() > 0.999
     other = teacher(picture(known.image, wall / 2)[None], [CAMERA])
     assert not torch.allclose(seen.bev, other.bev)
+
+
+@pytest.mark.parametrize(("cell", "pool"), [(0.5, 4), (0.125, 4), (0.1, 8), (0.0625, 8), (0.05, 16)])
+def test_attention_sees_no_more_cells_on_a_finer_map(cell: float, pool: int) -> None:
+    fine = TINY.model_copy(update={"cell": cell})
+    columns, rows = round(32 / cell), round(16 / cell)
+    assert pooling(fine) == pool
+    assert (columns // pool) * (rows // pool) <= 2048
+    place = BevPosition(fine)(2)
+    assert place.shape == (2, 16, rows // pool, columns // pool)
+    student = BevStudent(fine)
+    distiller = AddBev(student, DepthAidedBev(fine), AddBevWeights())
+    adapted = distiller.self_attention(torch.zeros(2, 16, rows, columns), place)
+    assert adapted.shape == (2, 16, rows, columns)
 
 
 def test_objects_lie_where_their_boxes_stand(student: BevStudent) -> None:

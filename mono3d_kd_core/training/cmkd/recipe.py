@@ -10,7 +10,7 @@ from pydantic import Field, model_validator
 from mono3d_kd_core.distillation.cmkd import CmkdWeights
 from mono3d_kd_core.students.bev.config import BevConfig
 from mono3d_kd_core.training.lessons import SourceConfig
-from mono3d_kd_core.training.recipe import AugmentConfig, DataConfig, ScheduleConfig, Section
+from mono3d_kd_core.training.recipe import DataConfig, MapAugmentConfig, ScheduleConfig, Section
 
 
 class TeacherConfig(Section):
@@ -58,7 +58,7 @@ class CmkdRecipe(Section):
     val: tuple[Path, ...] = ()
     """Labelled drives; no frame of theirs may be among the sources."""
     data: DataConfig = DataConfig()
-    augment: AugmentConfig = AugmentConfig(scale_crop=0.0, colour=0.0)
+    augment: MapAugmentConfig = MapAugmentConfig()
     stages: tuple[StageConfig, ...] = Field(min_length=1)
 
     @model_validator(mode="after")

@@ -11,18 +11,22 @@ import torch
 from torch import Tensor
 
 from mono3d_kd_core.deploy.bundle import Bundle, load_bundle
-from mono3d_kd_core.deploy.loading import load_teacher
 from mono3d_kd_core.deploy.validation import validated
 from mono3d_kd_core.errors import ModelError
 from mono3d_kd_core.students.bev.config import BevConfig
 from mono3d_kd_core.students.bev.student import BevStudent
-from mono3d_kd_core.students.pretrained import load_backbone_weights
 from mono3d_kd_core.targets.store import PROVENANCE
-from mono3d_kd_core.teachers.anchored import AnchorTeacher
-from mono3d_kd_core.teachers.centerpoint import CenterTeacher
+from mono3d_kd_core.training.bev_start import (
+    STARTS,
+    BevTeacher,
+    bev_teacher,
+    completed,
+    inherited,
+    start_from,
+    take_over,
+)
 from mono3d_kd_core.training.cmkd.recipe import CmkdRecipe, TeacherConfig
 from mono3d_kd_core.training.cmkd.stage import Stage
-from mono3d_kd_core.training.cmkd.start import STARTS, BevTeacher, fitting, inherited, pretrained
 from mono3d_kd_core.training.examples import Examples, open_labelled
 from mono3d_kd_core.training.leaks import Guard
 from mono3d_kd_core.training.lessons import Lessons, SourceConfig
@@ -71,11 +75,9 @@ class CmkdRun:
         config = self.recipe.teacher
         if config is None:
             return None
-        path = given(config.bundle) if config.bundle is not None else self._trained_teacher(config, resume, quiet)
-        teacher = load_teacher(path)
-        if not isinstance(teacher, AnchorTeacher | CenterTeacher):
-            raise ModelError(f"{path}: CMKD needs a teacher with a bird's-eye map, not a {teacher.architecture}")
-        return teacher
+        return bev_teacher(
+            given(config.bundle) if config.bundle is not None else self._trained_teacher(config, resume, quiet)
+        )
 
     def _trained_teacher(self, config: TeacherConfig, resume: bool, quiet: bool) -> Path:
         assert config.recipe is not None
@@ -117,21 +119,16 @@ class CmkdRun:
         if teacher is None and weights is not None and weights.is_dir():
             card = load_bundle(weights).card
             shape = card.config if card.architecture == BevStudent.architecture else {}
-        missing = {name: value for name, value in shape.items() if name not in config.model_fields_set}
-        return BevConfig.model_validate(config.model_dump() | missing)
+        return completed(config, shape)
 
     def _start(self, config: BevConfig, teacher: BevTeacher | None) -> dict[str, Tensor]:
         """Return the tensors that the first stage starts with; what is not among them starts at random."""
         seed = self.recipe.stages[0].schedule.seed
         pl.seed_everything(seed, verbose=False)
         student = BevStudent(config)
-        weights = self._weights
-        if weights is not None and weights.is_file():
-            load_backbone_weights(student.image_network.get_submodule("backbone"), weights)
-        start = student.state_dict()
         if teacher is not None and self.recipe.teacher is not None and self.recipe.teacher.start:
             shared = {name: tensor for name, tensor in teacher.state_dict().items() if name.startswith(STARTS)}
-            start |= fitting(shared, start, "the teacher")
-        if weights is not None and weights.is_dir():
-            start |= pretrained(load_bundle(weights), start, self.recipe.weights_of)
-        return start
+            take_over(student, shared, "the teacher")
+        if self._weights is not None:
+            start_from(student, self._weights, self.recipe.weights_of)
+        return student.state_dict()

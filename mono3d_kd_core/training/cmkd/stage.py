@@ -19,8 +19,8 @@ from mono3d_kd_core.distillation.cmkd import Cmkd
 from mono3d_kd_core.errors import ModelError
 from mono3d_kd_core.students.bev.student import BevStudent
 from mono3d_kd_core.teachers.base import Teacher
+from mono3d_kd_core.training.bev_start import BevTeacher
 from mono3d_kd_core.training.cmkd.recipe import CmkdRecipe, StageConfig
-from mono3d_kd_core.training.cmkd.start import BevTeacher
 from mono3d_kd_core.training.data import RecipeData
 from mono3d_kd_core.training.distillation import DistillationModule
 from mono3d_kd_core.training.examples import Examples

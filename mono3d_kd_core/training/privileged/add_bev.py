@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
@@ -18,6 +19,7 @@ from mono3d_kd_core.distillation.add_bev import AddBev, AddBevWeights, DepthAide
 from mono3d_kd_core.errors import ModelError
 from mono3d_kd_core.students.bev.config import BevConfig
 from mono3d_kd_core.students.bev.student import BevStudent
+from mono3d_kd_core.training.bev_start import completed, shape_of, start_from
 from mono3d_kd_core.training.data import RecipeData
 from mono3d_kd_core.training.examples import Examples, open_labelled
 from mono3d_kd_core.training.fit import checkpoint_of, fit
@@ -28,10 +30,10 @@ from mono3d_kd_core.training.module import TrainingModule
 from mono3d_kd_core.training.pictures import ValidationPictures
 from mono3d_kd_core.training.privileged.recipe import DepthTeacherConfig
 from mono3d_kd_core.training.privileged.run import DepthPictures, PrivilegedModule
-from mono3d_kd_core.training.recipe import AugmentConfig, Learning, ScheduleConfig
+from mono3d_kd_core.training.recipe import Learning, MapAugmentConfig, ScheduleConfig
 from mono3d_kd_core.training.run import SHOWN_SCORE, labels_hash, progress, trained_camera
 from mono3d_kd_core.training.stages import finished_bundle
-from mono3d_kd_core.training.weights import given, load_image_backbone, load_image_network
+from mono3d_kd_core.training.weights import given
 
 OWN = {"pose", "lidar_height", "score_threshold", "nms_iou", "nms_before", "nms_after", "lift", "depth_threshold"}
 """Settings in which a student and its teacher may differ."""
@@ -42,11 +44,13 @@ class AddBevRecipe(Learning):
 
     architecture: Literal["add_bev"]
     student: BevConfig = BevConfig()
+    """What of it is not said here is that of the network which `shape_of` names."""
+    shape_of: Path | None = None
+    """Bundle of a bird's-eye student, or of a LiDAR teacher whose map, 2D backbone and head the student has, as in CMKD."""
     weights: Path | None = None
-    """Where both start from: public weights of the image backbone, see `load_backbone_weights`, or a student's bundle."""
-    weights_of: Literal["backbone", "image"] = "backbone"
-    """What to take from a bundle: its image backbone, or a bird's-eye student's whole image network, which knows depth."""
-    augment: AugmentConfig = AugmentConfig(scale_crop=0.0)
+    """Where both start from: public weights of the image backbone, see `load_backbone_weights`; or a student's bundle, of a
+    bird's-eye one its image network, which knows depth, of others their image backbone."""
+    augment: MapAugmentConfig = MapAugmentConfig()
     teacher: DepthTeacherConfig
     teach: AddBevWeights = AddBevWeights()
 
@@ -92,9 +96,15 @@ class AddBevRun:
         finally:
             data.close()
 
+    @cached_property
+    def student_config(self) -> BevConfig:
+        """The student's settings, with those of `shape_of`."""
+        r = self.recipe
+        return r.student if r.shape_of is None else completed(r.student, shape_of(given(r.shape_of)))
+
     def _data(self, out: Path, schedule: ScheduleConfig, privileged: bool, quiet: bool) -> RecipeData:
         """Return lessons to train on; to validate on, pictures with depth for the teacher, plain ones for the student."""
-        c = self.recipe.student
+        c = self.student_config
         size, classes = (c.input_height, c.input_width), [kind.name for kind in c.anchors]
         labelled = [open_labelled(path) for path in self.val]
         guard = Guard.of(labelled, progress(quiet))
@@ -113,14 +123,10 @@ class AddBevRun:
 
     def _module(self, data: RecipeData, schedule: ScheduleConfig, teacher: Bundle | None) -> TrainingModule:
         pose = tuple(float(value) for value in data.training_examples[0].pose[:3].ravel())
-        config = self.recipe.student.model_copy(update={"pose": pose})
+        config = self.student_config.model_copy(update={"pose": pose})
         network = DepthAidedBev(config) if teacher is None else BevStudent(config)
         if self.recipe.weights is not None:
-            weights = given(self.recipe.weights)
-            if weights.is_dir() and self.recipe.weights_of == "image":
-                load_image_network(network.image_network, weights)
-            else:
-                load_image_backbone(network.image_network.get_submodule("backbone"), weights)
+            start_from(network, given(self.recipe.weights))
         if teacher is None:
             return TrainingModule(network, schedule)
         distiller = AddBev(network, _load(teacher, config), self.recipe.teach)

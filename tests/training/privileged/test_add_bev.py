@@ -15,6 +15,7 @@ from mono3d_kd_core.errors import ModelError
 from mono3d_kd_core.frames import Rig
 from mono3d_kd_core.geometry.rigid import T_CAMERA_BODY
 from mono3d_kd_core.io.kitti import KittiObjectSource, KittiWriter
+from mono3d_kd_core.resources import resource
 from mono3d_kd_core.students.bev.config import BevConfig
 from mono3d_kd_core.students.bev.student import BevStudent
 from mono3d_kd_core.training.choice import planned_run
@@ -75,21 +76,30 @@ def test_both_networks_start_from_what_the_recipe_names(tmp_path: Path) -> None:
     train = upright(write_world(tmp_path / "flat", 4), tmp_path / "train")
     still = {"epochs": 1, "batch_size": 4, "learning_rate": 1e-9}
     first = AddBevRun(recipe(), [train], [], tmp_path / "first").train(quiet=True)
-    start = {"weights": first.path, "weights_of": "image", "schedule": still, "teacher": {"schedule": still}}
+    start = {"weights": first.path, "schedule": still, "teacher": {"schedule": still}}
     AddBevRun(recipe(**start), [train], [], tmp_path / "next").train(quiet=True)
+    weights = {key for key in first.tensors if "running" not in key and "num_batches" not in key}
     for stage in ("teacher", "student"):
         begun = load_bundle(tmp_path / "next" / stage / "bundle").tensors
-        same = {key for key, tensor in first.tensors.items() if torch.allclose(begun[key], tensor, atol=1e-4)}
-        weights = {key for key in first.tensors if "running" not in key and "num_batches" not in key}
+        same = {key for key in weights if torch.allclose(begun[key], first.tensors[key], atol=1e-4)}
+        # All that sees the picture, its depth too, but not what sees the map.
         assert {key for key in weights if key.startswith("image_network.")} <= same
         assert not weights <= same
-    keypoint = recipe(**start | {"weights": Path("config/models/keypoint_sim")})
-    with pytest.raises(ModelError, match=r"has no image network that knows depth; `weights_of: backbone`"):
-        AddBevRun(keypoint, [train], [], tmp_path / "key").train(quiet=True)
+
+
+def test_the_student_has_the_shape_of_another_where_the_recipe_is_silent() -> None:
+    said = {"image_network": "resnet18", "input_height": 64, "input_width": 192, "feature_channels": 8}
+    teacher = resource("config/models/pointpillars_sim")
+    like = AddBevRun(recipe(student=said, shape_of=teacher), [], [], Path("run")).student_config
+    assert (like.cell, like.low, like.high) == (0.2, (0.0, -25.6, -3.0), (51.2, 25.6, 1.0))
+    assert (like.image_network, like.input_height, like.feature_channels) == ("resnet18", 64, 8)
+    keypoint = AddBevRun(recipe(shape_of=resource("config/models/keypoint_sim")), [], [], Path("run"))
+    with pytest.raises(ModelError, match="keypoint_sim"):
+        keypoint.student_config  # noqa: B018
 
 
 @pytest.mark.parametrize("name", ["add_bev", "add_bev_small"])
 def test_packaged_recipes_are_plans(name: str, tmp_path: Path) -> None:
     plan = planned_run(name, None, [tmp_path], [], tmp_path / "run")
     assert isinstance(plan, AddBevRun)
-    BevStudent(plan.recipe.student)
+    BevStudent(plan.student_config)
