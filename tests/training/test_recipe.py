@@ -7,7 +7,10 @@ from pathlib import Path
 import pytest
 
 from mono3d_kd_core.errors import ModelError
-from mono3d_kd_core.training.recipe import find_recipe, load_recipe
+from mono3d_kd_core.training.choice import recipe_of
+from mono3d_kd_core.training.cmkd.recipe import CmkdRecipe
+from mono3d_kd_core.training.privileged.add_bev import AddBevRecipe
+from mono3d_kd_core.training.recipe import find_recipe, load_recipe, read_recipe
 from tests.conftest import REPOSITORY
 
 PACKAGED = sorted((REPOSITORY / "config" / "recipes").glob("keypoint*.yaml"))
@@ -22,6 +25,13 @@ def test_packaged_recipes_are_valid_and_found_by_name(path: Path) -> None:
 def test_changes_override_the_file() -> None:
     recipe = load_recipe(PACKAGED[0], ["schedule.epochs=7", "student.classes=[Car]", "data.min_score=5"])
     assert (recipe.schedule.epochs, recipe.student.classes, recipe.data.min_score) == (7, ("Car",), 5.0)
+
+
+@pytest.mark.parametrize("name", ["cmkd_small", "add_bev_small"])
+def test_one_change_of_a_birds_eye_students_pictures_brings_no_crops_back(name: str) -> None:
+    recipe = recipe_of(read_recipe(find_recipe(name), ["augment.flip=0"]), name)
+    assert isinstance(recipe, CmkdRecipe | AddBevRecipe)
+    assert (recipe.augment.flip, recipe.augment.scale_crop) == (0, 0)
 
 
 @pytest.mark.parametrize(
