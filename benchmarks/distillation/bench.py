@@ -65,8 +65,7 @@ class Job:
         changes = [Template(change).substitute(names) for change in self.arm.changes]
         recipe = read_recipe(find_recipe(self.arm.recipe), changes)
         content = timed(recipe, self.options.epochs, self.seed, self.options.teacher_epochs)
-        for change in self.options.set:
-            content = changed(content, change)
+        content = changed(content, *self.options.set)
         trained = (content.get("teacher") or {}).get("schedule") is not None
         if trained and (self.arm.teacher_of is not None or first != self.seed):
             owner = place(Path(self.options.out), self.arm.host, self.arm.teacher_of or self.arm.name, first)
@@ -137,26 +136,28 @@ def timed(content: dict[str, Any], epochs: int, seed: int, of_teacher: int | Non
     return content
 
 
-def changed(content: dict[str, Any], change: str) -> dict[str, Any]:
-    """Apply "key=value" where the recipe has the key, so that one option serves recipes of all kinds.
+def changed(content: dict[str, Any], *changes: str) -> dict[str, Any]:
+    """Apply each "key=value" where the recipe has the key, so that one option serves recipes of all kinds.
 
-    A recipe in parts has a schedule in each.
+    A recipe in parts has a schedule in each. Settings that only make sense together are read together.
     """
-    key, _, value = change.partition("=")
-    *sections, last = key.split(".")
-    if sections == ["schedule"] and last in ScheduleConfig.model_fields:
-        for name in PARTS:
-            for part in content.get(name, []):
-                part["schedule"][last] = yaml.safe_load(value)
-    known: Any = recipe_of(content, "the bench's plan")
-    for section in sections:
-        known = getattr(known, section, None)
-    if not isinstance(known, BaseModel) or last not in type(known).model_fields:
-        return content
-    inner = content
-    for section in sections:
-        inner = inner.setdefault(section, {})
-    inner[last] = yaml.safe_load(value)
+    recipe = recipe_of(content, "the bench's plan")
+    for change in changes:
+        key, _, value = change.partition("=")
+        *sections, last = key.split(".")
+        if sections == ["schedule"] and last in ScheduleConfig.model_fields:
+            for name in PARTS:
+                for part in content.get(name, []):
+                    part["schedule"][last] = yaml.safe_load(value)
+        known: Any = recipe
+        for section in sections:
+            known = getattr(known, section, None)
+        if not isinstance(known, BaseModel) or last not in type(known).model_fields:
+            continue
+        inner = content
+        for section in sections:
+            inner = inner.setdefault(section, {})
+        inner[last] = yaml.safe_load(value)
     return content
 
 

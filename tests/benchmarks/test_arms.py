@@ -13,7 +13,7 @@ from benchmarks.distillation.bench import Job, changed, timed
 from mono3d_kd_core.training.bev_start import completed, shape_of
 from mono3d_kd_core.training.choice import planned_run, recipe_of
 from mono3d_kd_core.training.cmkd.recipe import CmkdRecipe
-from mono3d_kd_core.training.privileged.add_bev import AddBevRun
+from mono3d_kd_core.training.privileged.add_bev import AddBevRecipe, AddBevRun
 from mono3d_kd_core.training.recipe import find_recipe, read_recipe
 
 
@@ -99,6 +99,13 @@ def test_a_change_is_made_where_the_recipe_has_the_key(recipe: str, change: str,
 def test_other_recipes_stay_as_they_are(recipe: str, change: str) -> None:
     plain = read_recipe(find_recipe(recipe))
     assert changed(read_recipe(find_recipe(recipe)), change) == plain
+
+
+def test_changes_that_only_make_sense_together_are_made() -> None:
+    volume = ("student.low=[0.0, -25.6, -3.0]", "student.high=[51.2, 25.6, 1.0]", "student.cell=0.4")
+    content = recipe_of(changed(read_recipe(find_recipe("add_bev_small")), *volume), "add_bev_small")
+    assert isinstance(content, AddBevRecipe)
+    assert content.student.grid.shape[:2] == (128, 128)
 
 
 @pytest.mark.parametrize(("recipe", "parts"), [("cmkd_small", "stages"), ("hvdistill_small", "phases")])
