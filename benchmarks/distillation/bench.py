@@ -31,7 +31,7 @@ from mono3d_kd_core.io.files import write_atomically
 from mono3d_kd_core.io.kitti import KittiLabels
 from mono3d_kd_core.training.choice import recipe_of
 from mono3d_kd_core.training.examples import open_labelled
-from mono3d_kd_core.training.recipe import ScheduleConfig, find_recipe, read_recipe
+from mono3d_kd_core.training.recipe import ScheduleConfig, apply_change, find_recipe, read_recipe
 
 METRICS = ("Car/3d@0.7/moderate", "Car/bev@0.7/moderate", "Car/3d@0.5/moderate", "Car/bev@0.5/moderate")
 SCHEDULED = ("schedule", "baseline")
@@ -143,21 +143,16 @@ def changed(content: dict[str, Any], *changes: str) -> dict[str, Any]:
     """
     recipe = recipe_of(content, "the bench's plan")
     for change in changes:
-        key, _, value = change.partition("=")
-        *sections, last = key.split(".")
+        *sections, last = change.partition("=")[0].split(".")
         if sections == ["schedule"] and last in ScheduleConfig.model_fields:
             for name in PARTS:
                 for part in content.get(name, []):
-                    part["schedule"][last] = yaml.safe_load(value)
+                    apply_change(part, change)
         known: Any = recipe
         for section in sections:
             known = getattr(known, section, None)
-        if not isinstance(known, BaseModel) or last not in type(known).model_fields:
-            continue
-        inner = content
-        for section in sections:
-            inner = inner.setdefault(section, {})
-        inner[last] = yaml.safe_load(value)
+        if isinstance(known, BaseModel) and last in type(known).model_fields:
+            apply_change(content, change)
     return content
 
 

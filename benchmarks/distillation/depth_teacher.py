@@ -25,7 +25,6 @@ from mono3d_kd_core.errors import ModelError
 from mono3d_kd_core.geometry.overlap import nms_bev
 from mono3d_kd_core.io.kitti import KittiLabels
 from mono3d_kd_core.students.base import Student
-from mono3d_kd_core.training.examples import open_labelled
 from mono3d_kd_core.training.leaks import Guard
 from mono3d_kd_core.training.lessons import Lessons, SourceConfig
 from mono3d_kd_core.training.privileged.run import DepthPictures
@@ -51,14 +50,13 @@ def load(path: Path) -> Student:
 @torch.inference_mode()
 def observe(teacher: Student, frames: Path, out: Path, depth: DepthSource = "lidar") -> None:
     """Write what the teacher finds in each frame."""
-    source = open_labelled(frames)
     lessons = Lessons([SourceConfig(path=frames, labels=True)], teacher.classes, teacher.input_size, DataConfig(), Guard())
     join = DepthPictures(depth)
-    for index in track(range(len(source)), f"asking {out.name}"):
-        batch = join([lessons[index]])
+    for lesson in track(lessons, f"asking {out.name}"):
+        batch = join([lesson])
         boxes = teacher.decode(teacher(batch.images, batch.cameras, batch.poses), batch.cameras)[0]
         boxes = boxes[nms_bev(boxes.bev(), boxes.score, OVERLAP, limit=MOST)]
-        KittiLabels.from_boxes(boxes, source[index].rig.camera).write(out / f"{source.ids[index]}.txt")
+        KittiLabels.from_boxes(boxes, lesson.reference.rig.camera).write(out / f"{lesson.id}.txt")
 
 
 def main() -> None:

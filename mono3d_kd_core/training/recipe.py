@@ -141,7 +141,7 @@ def read_recipe(path: Path, changes: list[str] | None = None) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise ModelError(f"{path}: expected the keys of a recipe, such as student and schedule")
     for change in changes or []:
-        _apply(content, change)
+        apply_change(content, change)
     return content
 
 
@@ -159,8 +159,8 @@ def find_recipe(name: str) -> Path:
     return packaged
 
 
-def _apply(content: dict[str, Any], change: str) -> None:
-    """Set one dotted key of nested mappings to a YAML value."""
+def apply_change(content: dict[str, Any], change: str) -> None:
+    """Set one dotted key of nested mappings to a YAML value, "key=value". Raises ModelError in words."""
     key, equals, value = change.partition("=")
     if not equals or not key:
         raise ModelError(f'--set {change}: expected key=value, such as "schedule.epochs=5"')

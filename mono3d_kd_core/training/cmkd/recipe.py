@@ -48,8 +48,8 @@ class CmkdRecipe(Section):
     """What of map, 2D backbone and head is not said here is the teacher's; without a teacher all that is not said is that of
     the student whose bundle `weights` names."""
     weights: Path | None = None
-    """Where to start from: ImageNet weights of the image backbone, or the bundle of a like student or of a keypoint student
-    with the same backbone."""
+    """Where to start from: public weights of the image backbone, see `load_backbone_weights`, or the bundle of a like
+    student, or of another one with the same backbone."""
     weights_of: Literal["student", "image"] = "student"
     """What to take from a like student's bundle: all of it, or its image network alone. Map, 2D backbone and head then start
     as they would without weights."""
